@@ -18,6 +18,7 @@ from integrations.configuration.parsed_documents import document_of
 from integrations.models import Integration, ProposedSecret, StoredSecret
 from integrations.secrets.access import checked_origin
 from integrations.secrets.origins import UnusableOrigin
+from integrations.secrets.pem import is_pem
 from integrations.secrets.references import MAX_SECRET_BYTES, SecretReference
 from integrations.secrets.vault import decrypt_secret, encrypt_secret, fingerprint_of
 from telemetry.models import Delivery, Receipt
@@ -168,8 +169,9 @@ def used_by(slug: str, *, ctx: ActingContext) -> list[str]:
 
 def _checked(value: str, origins: Sequence[str]) -> list[str]:
     errors = []
-    if not _PLAIN.fullmatch(value) or len(value.encode()) > MAX_SECRET_BYTES:
-        errors.append(FieldError("/value", f"must be one line of text, at most {MAX_SECRET_BYTES} bytes", "invalid"))
+    if not (_PLAIN.fullmatch(value) or is_pem(value)) or len(value.encode()) > MAX_SECRET_BYTES:
+        said = f"must be one line of text, or a certificate or key in PEM, at most {MAX_SECRET_BYTES} bytes"
+        errors.append(FieldError("/value", said, "invalid"))
     found: list[str] = []
     for position, text in enumerate(origins):
         try:

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from integrations.attempts.failures import FailureClass, TransportFailure
+from integrations.connectors.mutual_tls import client_certificate
 from integrations.connectors.protocol import CallTerms
 from integrations.secrets.references import SecretReference, parse_reference
 from threada_site.kernel.templates import is_header_value
 
 
-def credential_headers(request: Mapping[str, Any], terms: CallTerms, secrets: list[str]) -> dict[str, str]:
-    """Return the headers that authenticate a request `{url, auth}`, and add what they reveal to `secrets`.
+def authenticated(request: Mapping[str, Any], terms: CallTerms, secrets: list[str]) -> tuple[CallTerms, dict[str, str]]:
+    """Return terms and headers that authenticate a request `{url, auth}`, and add what they reveal to `secrets`.
 
     Raises `TransportFailure`.
     """
     auth = request["auth"]
     if auth is None:
-        return {}
+        return terms, {}
+    if auth["scheme"] == "mtls":
+        found = client_certificate(auth, lambda named: terms.secret(named, sent_to=request["url"]), now=terms.now)
+        return replace(terms, tls=found.context(terms.tls)), {}
+    return terms, _headers(request, auth, terms, secrets)
+
+
+def _headers(
+    request: Mapping[str, Any], auth: Mapping[str, Any], terms: CallTerms, secrets: list[str]
+) -> dict[str, str]:
     reference = parse_reference(auth["secret"])
     secret = terms.secret(reference, sent_to=request["url"]).reveal()
     secrets.append(secret)

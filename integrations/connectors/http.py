@@ -8,8 +8,8 @@ The request in the envelope is `{method, url, headers, auth}` and optionally `bo
     form       text, sent as it is, as application/x-www-form-urlencoded
     file       {attachment_id, name, media_type, size, sha256}: its bytes are the body
     multipart  a list of {name, value} and {name, file}, sent as multipart/form-data
-    auth       null, {scheme: bearer, secret}, {scheme: basic, username, secret} or {scheme: header, name, secret}, the
-               secret by reference
+    auth       null, {scheme: bearer, secret}, {scheme: basic, username, secret}, {scheme: header, name, secret} or
+               {scheme: mtls, certificate, private_key}, secrets by reference
     succeeds_when  the condition of the action, which judges answers of 2xx
 
 Files are read and checked as a whole before anything is sent. In addition, a call sends the header of its
@@ -27,7 +27,7 @@ from integrations.attempts.failures import TransportFailure
 from integrations.attempts.outcomes import Outcome
 from integrations.connectors.answer_conditions import judge_by
 from integrations.connectors.attached_files import form_body, render_file, render_parts
-from integrations.connectors.call_credentials import credential_headers
+from integrations.connectors.call_credentials import authenticated
 from integrations.connectors.exchange import exchange, outbound_request, query_value, url_of
 from integrations.connectors.protocol import CallTerms
 from integrations.connectors.url_forms import MEDIA_TYPE, encode_form
@@ -72,8 +72,8 @@ class HttpConnector:
         try:
             judge = judge_by(request.get("succeeds_when"))
             body, typed = _body(request, terms)
-            own = {**credential_headers(request, terms, secrets), **typed}
-            outbound = outbound_request(request, body, terms, own)
+            terms, own = authenticated(request, terms, secrets)
+            outbound = outbound_request(request, body, terms, {**own, **typed})
         except TransportFailure as failure:
             return Outcome.of_failure(failure)
         return exchange(outbound, terms, secrets=secrets, judge=judge)

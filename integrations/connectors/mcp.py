@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from integrations.attempts.failures import FailureClass, TransportFailure, envelope_mismatch
 from integrations.attempts.outcomes import Outcome
-from integrations.connectors.call_credentials import credential_headers
+from integrations.connectors.call_credentials import authenticated
 from integrations.connectors.exchange import exchange, outbound_request
 from integrations.connectors.mcp_messages import (
     HANDSHAKE_VERSIONS,
@@ -77,7 +77,7 @@ class McpConnector:
         try:
             if "sha256" not in request["tool"]:
                 raise envelope_mismatch("The request names no accepted description of the tool.")
-            own = credential_headers(request, terms, secrets)
+            terms, own = authenticated(request, terms, secrets)
             server = Server(request["url"], terms, own, secrets, ends_at)
             if request["headers"]["MCP-Protocol-Version"] in HANDSHAKE_VERSIONS:
                 return _called_in_session(request, server)

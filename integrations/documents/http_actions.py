@@ -98,7 +98,7 @@ class HttpGrammar:
 
     def read_spec(self, spec: Fields) -> Destination:
         base_url, origin = read_base_url(spec)
-        auth = read_auth(spec.object("auth"))
+        auth = read_auth(spec.object("auth"), origin)
         return Destination(base_url=base_url, origin=origin, auth=auth, settings=read_answer_tests(spec))
 
     def read_call(self, slug: str, action: Fields, destination: Destination) -> HttpCall:

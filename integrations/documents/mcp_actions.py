@@ -60,7 +60,7 @@ class McpGrammar:
 
     def read_spec(self, spec: Fields) -> Destination:
         base_url, origin = http_actions.read_base_url(spec)
-        return Destination(base_url=base_url, origin=origin, auth=read_auth(spec.object("auth")))
+        return Destination(base_url=base_url, origin=origin, auth=read_auth(spec.object("auth"), origin))
 
     def read_call(self, slug: str, action: Fields, destination: Destination) -> McpCall:
         return McpCall(

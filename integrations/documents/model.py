@@ -38,15 +38,27 @@ UNBOUNDED: Final = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """Authentication of calls. The secret is a reference. Only `basic` has a `username`, only `header` a `name`."""
+    """Authentication of calls, with secrets by reference.
 
-    scheme: Literal["bearer", "basic", "header"]
+    Only `basic` has a `username`, only `header` a `name`. The secret of `mtls` is the private key of `certificate`.
+    """
+
+    scheme: Literal["bearer", "basic", "header", "mtls"]
     secret: SecretReference
     username: str | None = None
     name: str | None = None
+    certificate: SecretReference | None = None
+
+    @property
+    def references(self) -> tuple[SecretReference, ...]:
+        """Return every secret that a call reads."""
+        return (self.secret,) if self.certificate is None else (self.certificate, self.secret)
 
     def as_json(self) -> dict[str, Any]:
         """Return the authentication as it appears in the request of the envelope."""
+        if self.certificate is not None:
+            certificate, private_key = self.certificate.as_json(), self.secret.as_json()
+            return {"scheme": self.scheme, "certificate": certificate, "private_key": private_key}
         named = {"username": self.username, "name": self.name}
         given = {field: value for field, value in named.items() if value is not None}
         return {"scheme": self.scheme, "secret": self.secret.as_json(), **given}
@@ -157,5 +169,5 @@ class IntegrationDocument:
     @property
     def sent_references(self) -> tuple[SecretReference, ...]:
         """Return every secret that calls read. Each must be allowed for `sent_to`."""
-        own = () if self.auth is None else (self.auth.secret,)
+        own = () if self.auth is None else self.auth.references
         return (*own, *self.secrets)

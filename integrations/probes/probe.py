@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
 
 from integrations.attempts.failures import TransportFailure
+from integrations.connectors.mutual_tls import client_certificate
 from integrations.documents import IntegrationDocument
 from integrations.secrets.access import SecretAccess
 from integrations.secrets.references import SecretReference
 from integrations.transport import EgressPolicy, reach
+from threada_site.kernel import clock
+from threada_site.kernel.clock import rfc3339
 
 CONNECT_TIMEOUT_S: Final = 5.0
 
@@ -30,6 +33,8 @@ def probe_integration(document: IntegrationDocument, secrets: SecretAccess) -> d
         _outcome(f"secret {reference}", partial(_verifies, reference, secrets))
         for reference in document.callback_secrets
     ]
+    if document.auth is not None and document.auth.scheme == "mtls":
+        checks.append(_outcome("client certificate", partial(_certificate, document, document.auth.as_json(), secrets)))
     connection_url = document.connection_url
     if connection_url is not None:
         egress = EgressPolicy(settings.THREADA_EGRESS_ALLOW)
@@ -45,6 +50,12 @@ def probe_integration(document: IntegrationDocument, secrets: SecretAccess) -> d
 def _readable(reference: SecretReference, document: IntegrationDocument, secrets: SecretAccess) -> str:
     secrets(reference, document.sent_to)
     return "can be read"
+
+
+def _certificate(document: IntegrationDocument, auth: Mapping[str, Any], secrets: SecretAccess) -> str:
+    found = client_certificate(auth, lambda reference: secrets(reference, document.sent_to), now=clock.now())
+    found.context()
+    return f"is valid until {rfc3339(found.ends_at)}"
 
 
 def _verifies(reference: SecretReference, secrets: SecretAccess) -> str:

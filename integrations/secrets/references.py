@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.secrets.origins import Origin, UnusableOrigin, parse_origin
+from integrations.secrets.pem import is_pem
 from threada_site.kernel.ids import is_slug
 
 MAX_SECRET_BYTES: Final = 64 * 1024
@@ -131,7 +132,8 @@ def _entries(listed: Sequence[str]) -> Iterator[tuple[str, Origin | str]]:
 def resolve(reference: SecretReference, environ: Mapping[str, str] | None = None) -> Secret:
     """Return the current secret from environment or file, without one trailing line break.
 
-    Raises `TransportFailure` (`credential_unavailable`) if it is missing, empty, unreadable or not a single line.
+    Raises `TransportFailure` (`credential_unavailable`) if it is missing, empty, unreadable, or neither a single line
+    nor PEM.
     """
     if reference.source == "stored":
         raise _unavailable(reference, "cannot be read from here")
@@ -142,7 +144,7 @@ def resolve(reference: SecretReference, environ: Mapping[str, str] | None = None
     text = text.removesuffix("\n").removesuffix("\r")
     if not text:
         raise _unavailable(reference, "is not set or empty")
-    if any(character < " " or character == "\x7f" for character in text):
+    if any(character < " " or character == "\x7f" for character in text) and not is_pem(text):
         raise _unavailable(reference, "holds control characters")
     return Secret(text)
 

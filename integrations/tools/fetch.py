@@ -11,7 +11,7 @@ from typing import Any, Final
 from django.conf import settings
 
 from integrations.attempts.failures import TransportFailure
-from integrations.connectors.call_credentials import credential_headers
+from integrations.connectors.call_credentials import authenticated
 from integrations.connectors.exchange import outbound_request
 from integrations.connectors.mcp_messages import PROTOCOL_VERSION, UnusableMessage, headers_of, message, result_in
 from integrations.connectors.mcp_sessions import NoSessionError, Server, Session
@@ -74,7 +74,7 @@ def _server(document: IntegrationDocument, access: SecretAccess, secrets: list[s
     )
     assert document.base_url is not None  # noqa: S101 - the grammar requires it
     auth = None if document.auth is None else document.auth.as_json()
-    own = credential_headers({"url": document.base_url, "auth": auth}, terms, secrets)
+    terms, own = authenticated({"url": document.base_url, "auth": auth}, terms, secrets)
     return Server(document.base_url, terms, own, secrets, time.monotonic() + TIMEOUT_S)
 
 
@@ -126,6 +126,7 @@ def _page_of(server: Server, session: Session, *, cursor: str | None) -> dict[st
         egress=server.terms.egress,
         timeout_s=server.time_left(),
         max_body_bytes=MOST_BYTES,
+        tls=server.terms.tls,
     )
     if not 200 <= answer.status < 300:
         kind = UnreadableTools if answer.status in _OF_THE_CALLER else _NotUnderstoodError

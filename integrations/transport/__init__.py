@@ -9,6 +9,7 @@ from integrations.transport.client import (
     send,
     verifying_context,
 )
+from integrations.transport.client_certificates import presenting_context
 from integrations.transport.egress import EgressPolicy
 from integrations.transport.network import Deadline, Network, SystemNetwork
 from integrations.transport.urls import Target, UnusableUrl, read_url
@@ -27,6 +28,7 @@ __all__ = [
     "TransportFailure",
     "UnusableUrl",
     "is_header_value",
+    "presenting_context",
     "reach",
     "read_url",
     "send",

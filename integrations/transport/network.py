@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import queue
+import re
 import select
 import socket
 import ssl
@@ -16,6 +17,10 @@ from typing import Any, Final, Protocol
 import httpcore
 
 MAX_HEAD_BYTES: Final = 64 * 1024
+_REFUSED_CERTIFICATE: Final = re.compile(
+    r"ALERT_(?:CERTIFICATE_\w+|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)"
+)
+"""Reasons of OpenSSL for alerts about the client's certificate or its absence."""
 
 
 class UnusableAnswer(Exception):
@@ -89,7 +94,8 @@ class DeadlineStream(httpcore.NetworkStream):
     """A socket whose reads and writes end by the call's deadline, even if the peer sends byte by byte.
 
     `sent` becomes True before the first byte of the request is written: from then on the receiver may have acted. It
-    becomes False again if the system refused that byte, which only a socket without TLS tells.
+    becomes False again if the system refused that byte, which only a socket without TLS tells, or if the receiver
+    refused the client's certificate: in TLS 1.3 its alert comes after the request, of which it has decrypted nothing.
     `reading_head` is True until the response header is complete. A header above `MAX_HEAD_BYTES` is refused.
     """
 
@@ -97,6 +103,8 @@ class DeadlineStream(httpcore.NetworkStream):
         self._socket = connected
         self._deadline = deadline
         self._received = 0
+        self._tls_version: str | None = None
+        self._is_answered = False
         self.sent = False
         self.reading_head = True
 
@@ -127,8 +135,11 @@ class DeadlineStream(httpcore.NetworkStream):
         except TimeoutError as error:
             raise httpcore.ReadTimeout(str(error)) from error
         except OSError as error:
+            if not self._is_answered and self._refuses_certificate(error):
+                self.sent = False
             raise httpcore.ReadError(str(error)) from error
         self._received += len(received)
+        self._is_answered = True
         return received
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -147,6 +158,12 @@ class DeadlineStream(httpcore.NetworkStream):
                 self.sent = False
             raise httpcore.WriteError(str(error)) from error
 
+    def _refuses_certificate(self, error: OSError) -> bool:
+        """Return True if the receiver ended the handshake of TLS 1.3 because of the client's certificate."""
+        if self._tls_version != "TLSv1.3" or not isinstance(error, ssl.SSLError):
+            return False
+        return _REFUSED_CERTIFICATE.search(error.reason or "") is not None
+
     def close(self) -> None:
         self._socket.close()
 
@@ -155,7 +172,8 @@ class DeadlineStream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         try:
             self._socket.settimeout(self._deadline.remaining())
-            self._socket = ssl_context.wrap_socket(self._socket, server_hostname=server_hostname)
+            wrapped = ssl_context.wrap_socket(self._socket, server_hostname=server_hostname)
+            self._socket, self._tls_version = wrapped, wrapped.version()
         except TimeoutError as error:
             self.close()
             raise httpcore.ConnectTimeout(str(error)) from error

@@ -20,6 +20,7 @@ from psycopg import sql
 
 from tests.adversarial.server import Server, running_server
 from tests.receivers.fixtures import Receiver, receiver
+from tests.receivers.issued_certificates import Authority
 
 __all__ = ["receiver"]
 pytestmark = pytest.mark.adversarial
@@ -27,7 +28,9 @@ pytestmark = pytest.mark.adversarial
 STORED, FROM_ENV, FROM_FILE = "canary-stored-6b1f", "canary-env-93ad", "canary-file-07ce"
 REFUSED = "canary-refused-51e0"
 KEY = "canary-key-2d7e"
-CANARIES = (STORED, FROM_ENV, FROM_FILE, REFUSED, KEY)
+CERTIFICATE, PRIVATE_KEY = Authority().issue()
+CANARIES = (STORED, FROM_ENV, FROM_FILE, REFUSED, KEY, *PRIVATE_KEY.split("\n")[1:-2])
+"""The private key is searched by each of its lines. It does not leave the worker."""
 
 
 def forms_of(canary: str) -> set[str]:
@@ -49,10 +52,14 @@ def manager_of(server: Server) -> Server:
 
 
 def run_through(server: Server, name: str, auth: dict[str, Any], bank: Receiver) -> str:
-    """Run one action with the authentication to its end. Return all API responses."""
+    """Run one action with the authentication to its end. Return all API responses.
+
+    A client certificate is meant for TLS, which the receiver does not speak.
+    """
+    is_plain = auth["scheme"] != "mtls"
     spec = {
         "connector": "http",
-        "base_url": bank.url,
+        "base_url": bank.url if is_plain else bank.url.replace("http:", "https:"),
         "auth": auth,
         "retry": {"attempts": 2, "backoff": 0.1, "max_backoff": 0.2},
         "actions": {"pay": {"method": "POST", "path": f"/{name}", "body": {"item": "${item.id}"}}},
@@ -73,7 +80,7 @@ def run_through(server: Server, name: str, auth: dict[str, Any], bank: Receiver)
     while json.loads((shown := call(server, "GET", path))[1])["status"] in ("started", "running"):
         assert time.monotonic() < ends, shown
         time.sleep(0.1)
-    assert bank.requests(f"/{name}") != []
+    assert (bank.requests(f"/{name}") != []) is is_plain
     said.append(call(server, "GET", test))
     timeline = call(server, "GET", f"/work-items/{item}/timeline")
     return "\n".join(text for _, text in [*said, created, started, shown, timeline])
@@ -100,7 +107,12 @@ def test_planted_secrets_appear_only_at_their_receivers(tmp_path: Path, receiver
     auths: dict[str, dict[str, Any]] = {
         **{name: {"scheme": "bearer", "secret": reference} for name, reference in references.items()},
         "key": {"scheme": "header", "name": "X-Api-Key", "secret": {"stored": "bank_key"}},
+        "mtls": {"scheme": "mtls", "certificate": {"stored": "pem"}, "private_key": {"stored": "pem"}},
+        "broken": {"scheme": "mtls", "certificate": {"stored": "pem"}, "private_key": {"stored": "broken"}},
     }
+    tls_url = receiver.url.replace("http:", "https:")
+    values = {"bank_token": STORED, "bank_key": f"Token {KEY}"}
+    pems = {"pem": CERTIFICATE + PRIVATE_KEY, "broken": Authority().issue()[1] + PRIVATE_KEY}
     own = {
         "THREADA_LOG_LEVEL": "DEBUG",
         "THREADA_EGRESS_ALLOW": "127.0.0.1/32",
@@ -118,14 +130,16 @@ def test_planted_secrets_appear_only_at_their_receivers(tmp_path: Path, receiver
     with running_server(tmp_path, **own) as plain:
         server = manager_of(plain)
         said = [
-            call(server, "POST", "/secrets", {"secret_id": name, "value": value, "origins": [receiver.url]})[1]
-            for name, value in (("bank_token", STORED), ("bank_key", f"Token {KEY}"))
+            call(server, "POST", "/secrets", {"secret_id": name, "value": value, "origins": [origin]})[1]
+            for stored, origin in ((values, receiver.url), (pems, tls_url))
+            for name, value in stored.items()
         ]
         for wrong in (
             {"secret_id": "refused", "value": f"{REFUSED}\nX: 1", "origins": [receiver.url]},
             {"secret_id": "refused", "value": REFUSED, "origins": ["not an origin"]},
             {"secret_id": "Not A Slug", "value": REFUSED, "origins": [receiver.url]},
             {"secret_id": "refused", "value": [REFUSED], "origins": [receiver.url]},
+            {"secret_id": "refused", "value": f"{PRIVATE_KEY}\x7f", "origins": [receiver.url]},
         ):
             status, text = call(server, "POST", "/secrets", wrong)
             assert status == 422
@@ -137,7 +151,7 @@ def test_planted_secrets_appear_only_at_their_receivers(tmp_path: Path, receiver
     log = plain.log.read_text()
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     ran = [line for line in lines if line["event"] == "execution_ran"]
-    assert {line["target"] for line in ran} == {"int_stored.pay", "int_env.pay", "int_file.pay", "int_key.pay"}
+    assert {line["target"] for line in ran} == {f"int_{name}.pay" for name in auths}
     for line in ran:
         assert line["tenant"] == "demo"
         assert line["execution"].startswith("ex_")

@@ -26,7 +26,13 @@ class Receiver:
     """Running receiver with its requests and behaviours."""
 
     def __init__(
-        self, folder: Path, *, tls: bool = False, kind: str = "http_receiver", host: str = "127.0.0.1"
+        self,
+        folder: Path,
+        *,
+        tls: bool = False,
+        kind: str = "http_receiver",
+        host: str = "127.0.0.1",
+        clients: Path | None = None,
     ) -> None:
         self.log_file = folder / "requests.ndjson"
         self.control_file = folder / "behaviour.json"
@@ -34,6 +40,7 @@ class Receiver:
         self._host = host
         command = [sys.executable, "-m", f"tests.receivers.{kind}", str(self.log_file), str(self.control_file)]
         command += ["--host", host] if host != "127.0.0.1" else []
+        command += ["--clients", str(clients)] if clients else []
         self.process = subprocess.Popen(
             [*command, "--tls", str(TLS_SERVER)] if tls else command,
             stdout=subprocess.PIPE,

@@ -1,10 +1,11 @@
 """A receiver of HTTP requests in its own process: `python http_receiver.py LOG_FILE CONTROL_FILE [--tls PEM] [--host H]`.
+With `--clients PEM` it demands client certificates of this authority.
 
 Prints its port on one line, then serves on 127.0.0.1 (or H) until it is killed. Standard library only.
 
 Every request is appended to LOG_FILE as one JSON line, before it is answered:
 `{"method", "path", "headers" (names lower-case), "body" (text), "effect" (bool), "at" (seconds since the epoch),
-"from" (the caller's address)}`.
+"from" (the caller's address), "subject" (of the client certificate, or null)}`.
 `effect` says whether a receiver would have acted: False for a repeated Idempotency-Key where `dedupe` is on.
 
 CONTROL_FILE, which is read for every request, contains JSON: a mapping of path prefix to behaviour, `*` for the rest. The
@@ -63,6 +64,7 @@ class Handler(BaseHTTPRequestHandler):
                 "effect": not repeated,
                 "at": time.time(),
                 "from": self.client_address[0],
+                "subject": self._subject(),
             }
             with self.log_file.open("a", encoding="utf-8") as log:
                 log.write(json.dumps(entry) + "\n")
@@ -85,6 +87,11 @@ class Handler(BaseHTTPRequestHandler):
     def text_of(self, body: bytes) -> str:
         """Return the body as it is logged."""
         return body.decode("utf-8", "replace")
+
+    def _subject(self) -> str | None:
+        connection = self.connection
+        presented: Any = connection.getpeercert() if isinstance(connection, ssl.SSLSocket) else None
+        return presented["subject"][0][0][1] if presented else None
 
     def _behaviour(self) -> dict[str, Any]:
         try:
@@ -246,6 +253,9 @@ def main(handler: type[Handler] = Handler) -> None:
     if "--tls" in sys.argv:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(sys.argv[sys.argv.index("--tls") + 1])
+        if "--clients" in sys.argv:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(sys.argv[sys.argv.index("--clients") + 1])
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     print(server.server_address[1], flush=True)
     server.serve_forever()

@@ -41,6 +41,9 @@ actions:
 """
 
 
+OF_MTLS = ["/spec/auth/secret", "/spec/auth/certificate", "/spec/auth/private_key"]
+
+
 def spec(text: str = BANK, **changes: Any) -> dict[str, Any]:
     (document,) = load_documents(text, source="bank.yaml")
     return {**document.value, **changes}
@@ -146,6 +149,10 @@ def test_base_url_that_is_not_plain(url: Any) -> None:
         ({"scheme": "basic", "secret": {"env": "A"}, "username": "a:b"}, ["/spec/auth/username"]),
         ({"scheme": "bearer", "secret": {"env": "A"}, "token": "canary"}, ["/spec/auth/token"]),
         ({"scheme": "bearer", "secret": {"env": "A"}, "name": "X-Api-Key"}, ["/spec/auth/name"]),
+        ({"scheme": "mtls", "secret": {"env": "A"}}, OF_MTLS),
+        ({"scheme": "mtls", "certificate": "canary", "private_key": {"env": "A"}}, ["/spec/auth/certificate"]),
+        ({"scheme": "mtls", "certificate": {"env": "A"}, "private_key": {"pem": "canary"}}, ["/spec/auth/private_key"]),
+        ({"scheme": "bearer", "secret": {"env": "A"}, "private_key": {"env": "B"}}, ["/spec/auth/private_key"]),
         ({"scheme": "header", "secret": {"env": "A"}}, ["/spec/auth/name"]),
         ({"scheme": "header", "secret": {"env": "A"}, "name": ""}, ["/spec/auth/name"]),
         ({"scheme": "header", "secret": {"env": "A"}, "name": "X Y"}, ["/spec/auth/name"]),
@@ -159,6 +166,20 @@ def test_auth(auth: Any, pointers: list[str]) -> None:
     found = problems(spec(auth=auth))
     assert list(found) == pointers
     assert "canary" not in str(found)
+
+
+@pytest.mark.parametrize("connector", ["http", "mcp"])
+def test_a_certificate_needs_tls(connector: str) -> None:
+    auth = {"scheme": "mtls", "certificate": {"stored": "cert"}, "private_key": {"file": "/run/key.pem"}}
+    action = {"method": "GET", "path": "/"} if connector == "http" else {}
+    written = {"connector": connector, "base_url": "https://bank.example", "auth": auth, "actions": {"go": action}}
+    read = read_integration(written)
+    assert read.auth is not None
+    assert read.auth.as_json() == auth
+    assert [str(reference) for reference in read.sent_references] == ["stored:cert", "file:/run/key.pem"]
+    assert problems({**written, "base_url": "http://bank.example"}) == {
+        "/spec/auth/scheme": "A client certificate needs TLS. Write a base_url with https."
+    }
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tests.factories import acting_system, make_principal, make_tenant, make_tok
 from tests.jobs import run_jobs, waiting_jobs
 from tests.ports import free_port
 from tests.receivers.fixtures import Receiver
+from tests.receivers.issued_certificates import Authority
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import EntryPoint
@@ -59,6 +60,39 @@ def rows_of(tenant: Tenant) -> list[IntegrationTest]:
 def change(tenant: Tenant, **columns: Any) -> None:
     with unit_of_work(tenant.id):
         IntegrationTest.objects.update(**columns)
+
+
+def test_certificate_and_key_are_checked_and_bound_to_origins(acme: Tenant, api: Api, receiver: Receiver) -> None:
+    url = f"https://127.0.0.1:{receiver.port}"
+    auth = {"scheme": "mtls", "certificate": {"stored": "bank_cert"}, "private_key": {"stored": "bank_key"}}
+    certificate, key = Authority().issue(ends_in=timedelta(days=3))
+
+    def store(name: str, value: str, origin: str = url) -> None:
+        answer = api.post("/secrets", {"secret_id": name, "value": value, "origins": [origin]})
+        assert answer.status_code in (200, 201)
+
+    def checks() -> dict[str, tuple[str | None, str]]:
+        answer = api.post(PATH, {})
+        run_jobs()
+        ended = api.get(answer.headers["Location"]).json()
+        assert not any(line in str(ended) for line in (certificate + key).split("\n") if len(line) > 20)
+        return {check["check"]: (check["failure"], check["detail"]) for check in ended["checks"]}
+
+    store("bank_cert", certificate)
+    store("bank_key", key, "https://other.example")
+    spec = {"connector": "http", "base_url": url, "auth": auth, "actions": {"go": {"method": "GET", "path": "/"}}}
+    refused = api.post("/integrations", {"integration_id": "int_bank", "spec": spec}).json()
+    assert (refused["reason_code"], "stored:bank_key" in refused["detail"]) == ("secret_origin_refused", True)
+    store("bank_key", key)
+    assert api.post("/integrations", {"integration_id": "int_bank", "spec": spec}).status_code == 201
+    found = checks()
+    assert list(found) == ["secret stored:bank_cert", "secret stored:bank_key", "client certificate", "connection"]
+    day = (clock.now() + timedelta(days=3)).date().isoformat()
+    assert found["client certificate"][0] is None
+    assert found["client certificate"][1].startswith(f"is valid until {day}T")
+    store("bank_cert", Authority().issue()[0])
+    failure, detail = checks()["client certificate"]
+    assert (failure, "and its private key do not serve" in detail) == ("credential_unavailable", True)
 
 
 def test_a_job_makes_the_checks(acme: Tenant, api: Api, receiver: Receiver) -> None:

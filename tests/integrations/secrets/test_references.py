@@ -114,6 +114,14 @@ def test_file_is_read_without_its_last_line_break(tmp_path: Path) -> None:
     assert resolve(SecretReference("file", str(path))).reveal() == "päss word"
 
 
+def test_file_in_pem_keeps_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "key.pem"
+    path.write_text("-----BEGIN PRIVATE KEY-----\r\nYWJj\r\n-----END PRIVATE KEY-----\r\n", newline="")
+    text = "-----BEGIN PRIVATE KEY-----\r\nYWJj\r\n-----END PRIVATE KEY-----"
+    assert resolve(SecretReference("file", str(path))).reveal() == text
+    assert resolve(SecretReference("env", "KEY"), {"KEY": text}).reveal() == text
+
+
 def test_secret_that_is_not_usable_is_a_typed_failure(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "lines").write_text("canary\ncanary")

@@ -102,10 +102,16 @@ class TestApi:
         assert CANARY.encode() not in bodies
         assert digest != canonical_sha256(BODY)
 
+    def test_a_key_in_pem_keeps_its_lines(self, api: Api, acme: Tenant) -> None:
+        value = "-----BEGIN PRIVATE KEY-----\nYWJj\n-----END PRIVATE KEY-----\n"
+        assert api.post("/secrets", {**BODY, "value": value}).status_code == 201
+        assert reveal("bank_token", tenant_id=acme.id, sent_to="https://bank.example/pay").reveal() == value
+
     @pytest.mark.parametrize(
         ("changes", "pointer"),
         [
             ({"value": f"{CANARY}\nX: 1"}, "/value"),
+            ({"value": f"-----BEGIN PRIVATE KEY-----\n{CANARY}\x7f"}, "/value"),
             ({"value": ""}, "/value"),
             ({"value": 7}, "/value"),
             ({"value": [CANARY]}, "/value"),

@@ -1,0 +1,48 @@
+"""Certificates of a test's own authority."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+
+DAY: Final = timedelta(days=1)
+
+
+class Authority:
+    """Issues client certificates. `pem` is its own certificate."""
+
+    def __init__(self, name: str = "clients") -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        self.pem = self._signed(name, self._key.public_key(), is_authority=True, ends_in=DAY)
+
+    def issue(self, name: str = "threada", *, ends_in: timedelta = DAY, passphrase: str = "") -> tuple[str, str]:
+        """Return certificate and private key in PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        sealing = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
+        text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, sealing).decode()
+        return self._signed(name, key.public_key(), is_authority=False, ends_in=ends_in), text
+
+    def _signed(self, name: str, key: ec.EllipticCurvePublicKey, *, is_authority: bool, ends_in: timedelta) -> str:
+        ends_at = datetime.now(UTC) + ends_in
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(ends_at - 10 * DAY)
+            .not_valid_after(ends_at)
+            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+        )
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
