@@ -9,12 +9,15 @@ from datetime import datetime
 from typing import Any, Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.secrets.pem import pem_blocks
 from integrations.secrets.references import Secret, SecretReference, parse_reference
 from integrations.transport import presenting_context
 
+_MOST_BITS: Final = 8192
+"""Size of the largest key. Signing with a key of 16,384 bits takes a worker seconds."""
 _KEYS: Final = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
 
 
@@ -50,13 +53,17 @@ def client_certificate(
         raise _unusable(private_key, "contains more than one private key")
     try:
         own = x509.load_pem_x509_certificate(chain[0].encode())
-    except ValueError:
+        begins_at, ends_at = own.not_valid_before_utc, own.not_valid_after_utc
+        bits = getattr(own.public_key(), "key_size", 0)
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
         raise _unusable(certificate, "contains a certificate that cannot be read") from None
-    if now >= own.not_valid_after_utc:
-        raise _unusable(certificate, f"contains a certificate that ended on {own.not_valid_after_utc:%Y-%m-%d}")
-    if now < own.not_valid_before_utc:
-        raise _unusable(certificate, f"contains a certificate that begins on {own.not_valid_before_utc:%Y-%m-%d}")
-    return ClientCertificate("".join(chain), keys[0], own.not_valid_after_utc, certificate)
+    if now >= ends_at:
+        raise _unusable(certificate, f"contains a certificate that ended on {ends_at:%Y-%m-%d}")
+    if now < begins_at:
+        raise _unusable(certificate, f"contains a certificate that begins on {begins_at:%Y-%m-%d}")
+    if bits > _MOST_BITS:
+        raise _unusable(certificate, f"contains a key of {bits} bits. Use one of at most {_MOST_BITS}")
+    return ClientCertificate("".join(chain), keys[0], ends_at, certificate)
 
 
 def _blocks(reference: SecretReference, secret: Secret, labels: tuple[str, ...]) -> list[str]:

@@ -16,7 +16,7 @@ from functools import lru_cache
 import httpx
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def presenting_context(chain: str, private_key: str, trusted: ssl.SSLContext | None = None) -> ssl.SSLContext:
     """Return a TLS context that presents the certificates in `chain` (PEM, the client's own first).
 
@@ -30,8 +30,9 @@ def presenting_context(chain: str, private_key: str, trusted: ssl.SSLContext | N
     try:
         with _file_in_memory(chain) as certificate_file, _file_in_memory(private_key) as key_file:
             context.load_cert_chain(certificate_file, key_file, password=_no_passphrase)
-    except ssl.SSLError as error:
-        raise ValueError(f"OpenSSL refuses the certificate or the key ({error.reason})") from None
+    except OSError as error:
+        why = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+        raise ValueError(f"OpenSSL refuses the certificate or the key ({why})") from None
     return context
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -24,16 +24,24 @@ class Authority:
     def __init__(self, name: str = "clients") -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        self.pem = self._signed(name, self._key.public_key(), is_authority=True, ends_in=DAY)
+        self.pem = self.sign(name, self._key.public_key(), is_authority=True)
 
     def issue(self, name: str = "threada", *, ends_in: timedelta = DAY, passphrase: str = "") -> tuple[str, str]:
         """Return certificate and private key in PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         sealing = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
         text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, sealing).decode()
-        return self._signed(name, key.public_key(), is_authority=False, ends_in=ends_in), text
+        return self.sign(name, key.public_key(), ends_in=ends_in), text
 
-    def _signed(self, name: str, key: ec.EllipticCurvePublicKey, *, is_authority: bool, ends_in: timedelta) -> str:
+    def sign(
+        self,
+        name: str,
+        key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+        *,
+        is_authority: bool = False,
+        ends_in: timedelta = DAY,
+    ) -> str:
+        """Return the certificate of a key in PEM."""
         ends_at = datetime.now(UTC) + ends_in
         builder = (
             x509.CertificateBuilder()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import errno
 import json
+import os
+import re
 import ssl
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from integrations.attempts.failures import FailureClass
 from integrations.attempts.outcomes import Outcome
@@ -79,6 +84,13 @@ def sent_count(receiver: Receiver) -> int:
     return len(receiver.requests())
 
 
+def with_version(certificate: str, version: int) -> str:
+    """Return a certificate with another number as its version."""
+    (body,) = re.findall("-----\n(.*)\n-----", certificate, re.DOTALL)
+    changed = base64.b64decode(body).replace(b"\xa0\x03\x02\x01\x02", bytes([0xA0, 3, 2, 1, version]), 1)
+    return f"-----BEGIN CERTIFICATE-----{base64.b64encode(changed).decode()}-----END CERTIFICATE-----"
+
+
 def test_the_receiver_sees_the_certificate(strict: Receiver, authority: Authority) -> None:
     assert request_to(strict)["auth"] == MTLS
     certificate, key = authority.issue("threada of acme")
@@ -115,6 +127,7 @@ def test_what_is_no_certificate_and_its_key_sends_nothing(strict: Receiver, auth
     certificate, key = authority.issue()
     other_certificate, other_key = authority.issue()
     broken = certificate.replace(certificate.split("\n")[1], "A" * 64)
+    large = rsa.RSAPublicNumbers(65537, 2**16383 + 1).public_key()
     before = sent_count(strict)
     for pair, said in (
         ((certificate, other_key), "key"),
@@ -125,6 +138,8 @@ def test_what_is_no_certificate_and_its_key_sends_nothing(strict: Receiver, auth
         ((certificate, key + other_key), "more than one"),
         ((certificate, key.replace("-----END", "-----EN")), "does not end"),
         ((broken, key), "cannot be read"),
+        ((with_version(certificate, 7), key), "cannot be read"),
+        ((authority.sign("large", large), key), "16384 bits"),
         (authority.issue(ends_in=-timedelta(days=1)), "that ended on"),
         (authority.issue(ends_in=timedelta(days=30)), "that begins on"),
     ):
@@ -149,6 +164,18 @@ def test_a_kept_connection_serves_one_certificate(strict: Receiver, authority: A
         assert call(strict, *pair, network=network, kept_for="acme:1").succeeded
     assert [entry["subject"] for entry in strict.requests()[-3:]] == ["first", "first", "second"]
     assert len(network.dialled) == 2
+
+
+def test_a_machine_without_files_in_memory_is_a_typed_failure(
+    strict: Receiver, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_name: str) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    outcome = call(strict, *authority.issue())
+    assert (outcome.failure, outcome.ambiguous) == (FailureClass.CREDENTIAL_UNAVAILABLE, False)
+    assert "Too many open files" in outcome.detail
 
 
 def test_the_key_reaches_openssl_by_files_in_memory(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
