@@ -163,9 +163,9 @@ def with_permit(office: Office) -> Permit:
     put_form(office, FORMS["all of one leaf"], permit=OFFERS["permit"])
     _, step, _ = office.awaiting()
     escalate(office, step)
-    for name in ("lea", "lou"):
-        permit = vote(office, step, name, proposal(office))
-    return permit
+    terms = proposal(office)
+    vote(office, step, "lea", terms)
+    return vote(office, step, "lou", terms)
 
 
 def test_a_permit_of_an_escalated_step_covers(lead: Office, bank: Receiver) -> None:
