@@ -207,9 +207,9 @@ def test_an_external_id_that_changes_during_the_sign_in_leaves_no_session(
     ann = account(scim.add("ann", externalId="x1")["id"])
     opened = answers.open_session
 
-    def open_after_the_change(*given: Any) -> None:
+    def open_after_the_change(*given: Any, **named: Any) -> None:
         give(scim, ann, "x2")
-        opened(*given)
+        opened(*given, **named)
 
     monkeypatch.setattr(answers, "open_session", open_after_the_change)
     browser, answer = sign_in_at(provider, oid="x1")
