@@ -69,8 +69,11 @@ class ChatGrammar:
                 "type": ["string", "number", "boolean"],
                 "default": "",
                 "description": "Title of the message; can contain ${ … }.",
+                "examples": ["Payment of ${item.payload.vendor}"],
             },
-            "text": filled_text("Text of the message; can contain ${ … }."),
+            "text": filled_text(
+                "Text of the message; can contain ${ … }.", examples=["${item.payload.vendor} was paid."]
+            ),
             "format": {"enum": ["text", "markdown"], "default": "text", "description": "Format of the text."},
             "files": files_schema("Attachments, at most 10 MiB together: ten with discord, one with ntfy.", 10),
         },

@@ -22,12 +22,15 @@ _BODIES: Final = ("body", "form", "file", "multipart")
 """Members of an action that say what is sent. An action has at most one of them."""
 _PART: Final = closed_object(
     {
-        "name": filled_text("Name of the part.", pattern='^[^"\\x00-\\x1f]{1,100}$'),
+        "name": filled_text("Name of the part.", pattern='^[^"\\x00-\\x1f]{1,100}$', examples=["invoice"]),
         "value": {
             "type": ["string", "number", "boolean"],
             "description": "Text of the part; can contain ${ … }.",
+            "examples": ["${item.payload.vendor}"],
         },
-        "file": filled_text("An attachment of the payload, as one ${ … }."),
+        "file": filled_text(
+            "Instead of value: an attachment of the payload, as one ${ … }.", examples=["${item.payload.invoice}"]
+        ),
     },
     required=("name",),
     description="One part of a form.",
@@ -35,7 +38,7 @@ _PART: Final = closed_object(
 _FIELD_ADVICE: Final = "Write text, a number, true, false, one ${ … }, or a list of them."
 _ACTION: Final = {
     "properties": {
-        "method": {"enum": METHODS, "title": "method", "description": "HTTP method."},
+        "method": {"enum": METHODS, "title": "method", "description": "HTTP method.", "examples": ["POST"]},
         "path": filled_text(
             "Appended to base_url; can contain ${ … }.", examples=["/accounts/${item.payload.account}/payments"]
         ),
@@ -45,10 +48,14 @@ _ACTION: Final = {
                 "type": ["string", "number", "boolean"],
                 "errorMessage": "Write text, a number, true, false, or one ${ … }.",
             },
-            "description": "Query parameters.",
+            "description": "Query parameters; values can be one ${ … }.",
+            "examples": [{"dry_run": False, "account": "${item.payload.account}"}],
         },
         "headers": HEADERS,
-        "body": {"description": "JSON body; strings of the form ${ … } are expressions."},
+        "body": {
+            "description": "JSON body; strings of the form ${ … } are expressions.",
+            "examples": [{"vendor": "${item.payload.vendor}", "amount_minor": "${item.payload.amount_minor}"}],
+        },
         "form": {
             "type": "object",
             "minProperties": 1,

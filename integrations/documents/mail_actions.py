@@ -76,11 +76,15 @@ class MailGrammar:
     schema = integration_schema(
         {
             "server": filled_text(
-                "smtps://host[:port], smtp+starttls://host[:port] or smtp://host[:port] (no TLS).",
+                "Address of the mail server: smtps://host[:port], smtp+starttls://host[:port] or smtp://host[:port] "
+                "(no TLS).",
                 examples=["smtp+starttls://mail.example.com"],
             ),
             "auth": closed_object(
-                {"username": filled_text("User of the mail server."), "secret": SECRET},
+                {
+                    "username": filled_text("User of the mail server.", examples=["payments@example.com"]),
+                    "secret": SECRET,
+                },
                 required=("username", "secret"),
                 description="Login at the mail server.",
             ),
@@ -91,8 +95,8 @@ class MailGrammar:
             "to": {**_ADDRESSES, "description": "Recipients, one or a list."},
             "cc": {**_ADDRESSES, "description": "Recipients of a copy."},
             "reply_to": {**_ADDRESSES, "description": "Addresses of replies."},
-            "subject": filled_text("Subject; can contain ${ … }."),
-            "text": filled_text("Text; can contain ${ … }."),
+            "subject": filled_text("Subject; can contain ${ … }.", examples=["Payment of ${item.payload.vendor}"]),
+            "text": filled_text("Text; can contain ${ … }.", examples=["${item.payload.vendor} was paid."]),
             "files": files_schema("Attachments of the message, at most 10 MiB together."),
         },
         action_required=("to", "subject", "text"),

@@ -43,15 +43,14 @@ class McpGrammar:
         required=("base_url",),
         action={
             "tool": filled_text(
-                "Name of the tool, or one ${ … }. Default: the tool in the payload.",
+                "Name of the tool, or one ${ … }.",
                 default=_TOOL,
                 examples=["create_ticket"],
             ),
             "arguments": {
                 "type": ["object", "string"],
                 "default": _ARGUMENTS,
-                "description": "Arguments of the tool; strings of the form ${ … } are expressions. Default: the "
-                "arguments in the payload.",
+                "description": "Arguments of the tool; strings of the form ${ … } are expressions.",
                 "examples": [{"title": "${item.payload.title}"}],
             },
         },

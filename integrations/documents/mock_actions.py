@@ -23,7 +23,7 @@ from integrations.attempts.failures import FailureClass
 from integrations.documents.fields import Fields
 from integrations.documents.files import files_schema, read_files
 from integrations.documents.grammar import Destination
-from integrations.documents.schema import CALLBACK_ACTION, integration_schema, seconds
+from integrations.documents.schema import CALLBACK_ACTION, IDEMPOTENT, integration_schema, seconds
 from integrations.documents.templates import Place, Template
 from threada_site.kernel.documents.structure import Schema
 
@@ -43,7 +43,7 @@ LONGEST_CALLBACK_DELAY_S: Final = 86400.0
 DEFAULT_CALLBACK_DELAY_S: Final = 5.0
 CALLBACK_STATUSES: Final = ("succeeded", "failed", "none")
 STATUS_ADVICE: Final = f"Write one of {', '.join(CALLBACK_STATUSES)}, or an expression with such a value."
-_VALUE: Final[Schema] = {"type": "object", "additionalProperties": True}
+_VALUE: Final[Schema] = {"type": "object", "additionalProperties": True, "default": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +62,26 @@ class MockCall:
 
 class MockGrammar:
     schema = integration_schema(
-        {},
+        {"idempotent": {**IDEMPOTENT, "default": True}},
         action={
-            "request": {**_VALUE, "description": "What a real system would get; can contain ${ … }."},
+            "request": {
+                **_VALUE,
+                "description": "What a real system would get; can contain ${ … }.",
+                "examples": [{"vendor": "${item.payload.vendor}"}],
+            },
             "files": files_schema("Attachments whose bytes are read and checked, as if they were sent."),
-            "answer": {**_VALUE, "description": "What the simulated system answers; can contain ${ … }."},
+            "answer": {
+                **_VALUE,
+                "description": "What the simulated system answers; can contain ${ … }.",
+                "examples": [{"payment_id": "${item.id}"}],
+            },
             "fails": {
                 "type": "string",
+                "default": "",
                 "description": "Class of failure to simulate, or one ${ … }; empty text: success.",
                 "examples": ["rejected_by_receiver"],
             },
-            "delay": seconds(LONGEST_DELAY_S, "Duration of the simulated call."),
+            "delay": seconds(LONGEST_DELAY_S, "Duration of the simulated call. Default: none.", examples=["PT2S"]),
             **CALLBACK_ACTION,
             "callback_after": seconds(
                 LONGEST_CALLBACK_DELAY_S, "Time until the simulated callback.", default=DEFAULT_CALLBACK_DELAY_S

@@ -64,15 +64,21 @@ SECRET: Final[Schema] = {
         "stored": {
             **SLUG,
             "description": "Name of an encrypted secret of the tenant.",
+            "examples": ["bank_token"],
             "errorMessage": "A stored secret's name has a to z, 0 to 9, - and _, at most 63 characters.",
         },
         "env": {
             "type": "string",
             "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,254}$",
             "description": "Name of an environment variable of the worker.",
+            "examples": ["BANK_TOKEN"],
             "errorMessage": "A variable's name has letters, digits and underscores, and does not begin with a digit.",
         },
-        "file": {"type": "string", "description": "Path of a file that the worker can read."},
+        "file": {
+            "type": "string",
+            "description": "Path of a file that the worker can read.",
+            "examples": ["/run/secrets/bank_token"],
+        },
     },
     "minProperties": 1,
     "maxProperties": 1,
@@ -88,10 +94,12 @@ HEADERS: Final[Schema] = {
     "type": "object",
     "additionalProperties": {"type": "string", "errorMessage": "A header's value must be text. Quote it."},
     "description": "Headers; values can contain ${ … }.",
+    "examples": [{"X-Reason": "${ctx.action}"}],
 }
 INPUT_SCHEMA: Final[Schema] = {
     "type": ["object", "null"],
-    "description": "JSON Schema of the action's input.",
+    "description": "JSON Schema of the action's input. Default: any input is accepted.",
+    "examples": [{"type": "object", "properties": {"note": {"type": "string"}}}],
     "errorMessage": "This is not a JSON Schema. Write an object.",
 }
 _RETRIES: Final = RetryPolicy()
@@ -99,7 +107,11 @@ _FLAG: Final[Schema] = {"type": "boolean"}
 _RETRY: Final = closed_object(
     {
         "attempts": whole_number(
-            1, 20, default=_RETRIES.attempts, description="Number of attempts, including the first."
+            1,
+            20,
+            default=_RETRIES.attempts,
+            description="Number of attempts, including the first.",
+            examples=[3],
         ),
         "backoff": seconds(3600, "Delay after the first failure; doubles each time.", default=_RETRIES.backoff_s),
         "max_backoff": seconds(86400, "Longest delay.", default=_RETRIES.max_backoff_s),
@@ -107,8 +119,9 @@ _RETRY: Final = closed_object(
     },
     description="Retries of failed attempts.",
 )
+IDEMPOTENT: Final[Schema] = {**_FLAG, "default": False, "description": "The receiver honours Idempotency-Key."}
 _BOTH: Final[Schema] = {
-    "idempotent": {**_FLAG, "description": "The receiver honours Idempotency-Key."},
+    "idempotent": IDEMPOTENT,
     "timeout": seconds(LONGEST_TIMEOUT_S, "Limit of one whole attempt.", default=DEFAULT_TIMEOUT_S),
     "retry": _RETRY,
 }
@@ -116,32 +129,49 @@ _SPEC: Final[Schema] = {
     **_BOTH,
     "limits": closed_object(
         {
-            "concurrency": whole_number(1, 1000, description="Calls at the same time."),
+            "concurrency": whole_number(
+                1, 1000, description="Calls at the same time. Default: unlimited.", examples=[5]
+            ),
             "rate": closed_object(
                 {
-                    "calls": whole_number(1, 1000, description="Calls within `per`."),
+                    "calls": whole_number(1, 1000, description="Calls within `per`.", examples=[100]),
                     "per": seconds(86_400, "Length of the window.", default=UNBOUNDED.per_s),
                 },
                 required=("calls",),
-                description="Calls started within a time window.",
+                description="Calls started within a time window. Default: unlimited.",
                 examples=[{"calls": 100, "per": "PT1M"}],
             ),
         },
         description="Limits across all workers. Default: unlimited.",
+        examples=[{"concurrency": 5, "rate": {"calls": 100, "per": "PT1M"}}],
     ),
     "breaker": closed_object(
         {
-            "failures": whole_number(1, 1000, default=UNBOUNDED.failures, description="Consecutive failures."),
+            "failures": whole_number(
+                1, 1000, default=UNBOUNDED.failures, description="Consecutive failures.", examples=[5]
+            ),
             "rest": seconds(3600, "Length of the pause.", default=UNBOUNDED.backoff_s),
         },
         description="Pause after consecutive failures.",
     ),
 }
+
+
+def _inherited(of: Schema) -> Schema:
+    """Return the schema of a field of an action whose default is the value of the integration."""
+    inner = {name: _inherited(field) for name, field in of.get("properties", {}).items()}
+    return {
+        **{key: value for key, value in of.items() if key != "default"},
+        **({"properties": inner} if inner else {}),
+        "description": f"{of['description']} Default: that of the integration.",
+    }
+
+
 _ACTION: Final[Schema] = {
-    **_BOTH,
+    **{name: _inherited(of) for name, of in _BOTH.items()},
     "input_schema": INPUT_SCHEMA,
     "resolves": {**_FLAG, "default": False, "description": "Success resolves the work item."},
-    "undo": filled_text("Another action of this integration that reverts this one."),
+    "undo": filled_text("Another action of this integration that reverts this one.", examples=["refund"]),
     "undo_after": filled_text(
         "Time from success until Threada starts the undo by itself, at most 366 days. ISO 8601; can contain ${ … }.",
         examples=["P7D", "P${item.payload.days}D"],

@@ -46,7 +46,7 @@ _MOST_TESTS: Final = 200
 
 SUCCEEDS_WHEN: Final = filled_text(
     "CEL over status, headers (by lower-case name) and body (at most 64 KB). False for an answer of 2xx: the receiver "
-    "did not act, and the execution fails. No value: the outcome is unknown.",
+    "did not act, and the execution fails. No value: the outcome is unknown. Default: every 2xx is a success.",
     maxLength=MAX_LENGTH,
     examples=["status == 200 && body.ok == true"],
 )
@@ -63,6 +63,7 @@ TESTS: Final[Schema] = {
                         "type": "object",
                         "additionalProperties": {"type": "string"},
                         "description": "Headers of the answer. Default: only Content-Type, application/json.",
+                        "examples": [{"content-type": "text/html"}],
                     },
                     "body": {
                         "description": "Body of the answer: a JSON value, or text if Content-Type is not JSON. "

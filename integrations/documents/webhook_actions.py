@@ -46,7 +46,11 @@ class WebhookGrammar:
         action={
             "path": filled_text("Appended to base_url; can contain ${ … }.", examples=["/cases"]),
             "type": filled_text("Type of the message. Default: the action's name.", examples=["case.ready"]),
-            "data": {"description": "Data of the message; strings of the form ${ … } are expressions.", "default": {}},
+            "data": {
+                "default": {},
+                "description": "Data of the message; strings of the form ${ … } are expressions.",
+                "examples": [{"id": "${item.id}"}],
+            },
             "headers": HEADERS,
             "files": files_schema("Attachments that are sent with the message."),
             "files_as": {

@@ -18,8 +18,16 @@ class WorkflowGrammar:
                 {
                     "request_approval": closed_object(
                         {
-                            "question": filled_text("Question to the approvers; can contain ${ … }."),
-                            "approvals": {"type": "object", "description": "Approval rule, as in policies."},
+                            "question": filled_text(
+                                "Question to the approvers; can contain ${ … }.",
+                                examples=["May we pay ${item.payload.vendor}?"],
+                            ),
+                            "approvals": {
+                                "type": "object",
+                                "description": "Approval rule, as in policies (`approvals`). Default: one approver "
+                                "with the scope decisions:decide.",
+                                "examples": [{"role": "finance", "count": 2}],
+                            },
                             "input_schema": INPUT_SCHEMA,
                         },
                         description="Ask for an approval of the work item.",

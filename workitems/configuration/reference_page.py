@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from policies.language.facts import FACTS
 from threada_site.identity.default_roles import DEFAULT_ROLES, OWN_ROLES
 from threada_site.kernel.context import ALL_SCOPES
-from threada_site.kernel.documents.structure import Schema
 from workitems.configuration.kinds import KINDS
+from workitems.configuration.reference_fields import about_field, field_table, is_object, sentence_of, type_of
 
 _HEAD: Final = """# Documents
 
@@ -19,7 +18,9 @@ test compares it with the schemas. [Kinds of documents](../reference-document-ki
 how editors use them; [typical mistakes](document-mistakes.md) shows the answers to faulty documents.
 
 A document has `kind`, `id` and `spec` (an `Overlay` has its fields at the top). Fields marked with * are required.
-`[]` stands for each element of a list, `{}` for each value of an object.
+`[]` stands for each element of a list, `{}` for each value of an object: `actions{}` is each action. A field with
+several forms has a line for each. The lines of a connector have an example each, and a default unless the field is
+required.
 """
 CEL_EXAMPLES: Final = (
     ("comparisons", "item.payload.amount_minor >= 1000000 && item.data_class != 'public'"),
@@ -76,97 +77,32 @@ def documents_markdown() -> str:
     for kind, of in KINDS.items():
         schema = of.schema()
         definitions = schema.get("$defs", {})
-        parts.append(f"\n## {kind}\n\n{_sentence(schema)}\n")
+        parts.append(f"\n## {kind}\n\n{sentence_of(schema)}\n")
         properties = schema["properties"]
         spec = properties.get("spec")
         top = {
             **schema,
             "properties": {name: node for name, node in properties.items() if name not in ("kind", "spec")},
         }
-        parts.append(_table(_fields(top, "", definitions, ())))
+        parts.append(field_table(top, definitions))
         if isinstance(spec, Mapping) and spec.get("properties"):
-            parts.append(f"\n`spec`:\n{_table(_fields(dict(spec), '', definitions, ()))}")
+            parts.append(f"\n`spec`:\n{field_table(dict(spec), definitions)}")
         for name, definition in definitions.items():
-            if kind == "Integration" or _is_object(definition):
-                title = name.removeprefix("integration-")
-                said = f"`spec` with `connector: {title}`" if title != name else f"`{name}`"
-                parts.append(
-                    f"\n{said}: {_sentence(definition)}\n{_table(_fields(definition, '', definitions, (name,)))}"
-                )
+            connector = name.removeprefix("integration-") if kind == "Integration" else ""
+            if connector or is_object(definition):
+                heading = f"Connector {connector}" if connector else f"`{name}`"
+                about = "\n\n".join(filter(None, (heading, sentence_of(definition))))
+                parts.append(f"\n### {about}\n{field_table(definition, definitions, is_complete=bool(connector))}")
     parts += [_facts(), _cel(), _roles()]
     return "".join(parts)
-
-
-def _is_object(node: Schema) -> bool:
-    return bool(node.get("properties"))
-
-
-def _fields(node: Schema, path: str, definitions: Schema, seen: tuple[str, ...]) -> Iterator[tuple[str, Schema, bool]]:
-    """Yield path, schema and necessity of the fields of an object. Definitions have tables of their own."""
-    required = node.get("required", ())
-    for name, child in node.get("properties", {}).items():
-        if child.get("not") == {}:
-            continue
-        where = f"{path}.{name}" if path else name
-        yield where, child, name in required
-        yield from _below(child, where, definitions, seen)
-
-
-def _below(node: Schema, path: str, definitions: Schema, seen: tuple[str, ...]) -> Iterator[tuple[str, Schema, bool]]:
-    if "$ref" in node:
-        return
-    if node.get("properties"):
-        yield from _fields(node, path, definitions, seen)
-    for key, mark in (("items", "[]"), ("additionalProperties", "{}")):
-        child = node.get(key)
-        if isinstance(child, dict) and (child.get("properties") or child.get("items")):
-            yield from _below(child, f"{path}{mark}", definitions, seen)
-
-
-def _table(fields: Iterator[tuple[str, Schema, bool]]) -> str:
-    rows = [f"| `{path}`{'*' if needed else ''} | {_type(node)} | {_about(node)} |\n" for path, node, needed in fields]
-    return "\n| field | value | |\n|---|---|---|\n" + "".join(rows) if rows else ""
-
-
-def _type(node: Schema) -> str:
-    if "$ref" in node:
-        return f"`{node['$ref'].rpartition('/')[2]}`"
-    if "const" in node:
-        return f"`{json.dumps(node['const'])}`"
-    if "enum" in node:
-        return ", ".join(f"`{option}`" if isinstance(option, str) else str(option).lower() for option in node["enum"])
-    types = node.get("type", "any")
-    said = " or ".join(types) if isinstance(types, list) else str(types)
-    items = node.get("items")
-    if isinstance(items, dict) and items:
-        said += f" of {_type(items)}"
-    if "minimum" in node and "maximum" in node:
-        said += f", {node['minimum']:g} to {node['maximum']:g}"
-    elif "maxLength" in node:
-        said += f", {node['maxLength']} characters"
-    elif "maxItems" in node:
-        said += f", {node['maxItems']} at most"
-    return said
-
-
-def _about(node: Schema) -> str:
-    said = [_sentence(node)] if node.get("description") else []
-    if "default" in node and node["default"] not in ("", [], {}, None):
-        said.append(f"Default: `{json.dumps(node['default'], ensure_ascii=False)}`.")
-    if node.get("examples"):
-        said.append(f"Example: `{json.dumps(node['examples'][0], ensure_ascii=False)}`.")
-    return " ".join(said).replace("|", "\\|").replace("\n", " ")
-
-
-def _sentence(node: Schema) -> str:
-    said = str(node.get("description", "")).strip()
-    return said if not said or said.endswith((".", ")", "`")) else f"{said}."
 
 
 def _facts() -> str:
     parts = ["\n## Facts\n\nFacts that conditions read, and that tests of policies give. They are always complete.\n"]
     for variable, facts in FACTS.items():
-        rows = [f"| `{variable}.{name}` | {_type(dict(of))} | {_about(dict(of))} |\n" for name, of in facts.items()]
+        rows = [
+            f"| `{variable}.{name}` | {type_of(dict(of))} | {about_field(dict(of))} |\n" for name, of in facts.items()
+        ]
         parts.append("\n| fact | value | |\n|---|---|---|\n" + "".join(rows))
     return "".join(parts)
 

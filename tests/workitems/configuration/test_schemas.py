@@ -31,6 +31,7 @@ from threada_site.kernel.cel import ExpressionError, check_typed, compile_expres
 from threada_site.kernel.documents.reader import load_documents
 from threada_site.kernel.errors import DocumentInvalid, PolicyDocumentInvalid
 from workitems.configuration.kinds import KINDS
+from workitems.configuration.reference_fields import field_table
 from workitems.configuration.reference_page import CEL_EXAMPLES, CEL_EXCLUDED, documents_markdown
 from workitems.configuration.schemas import published_schema, schema_names
 from workitems.retention.rules import parse_retention
@@ -198,3 +199,103 @@ def test_the_reference_page_is_current_and_its_expressions_are_what_it_says() ->
         assert compile_expression(example, variables=VARIABLES).may_be_truth
     for _, example in CEL_EXCLUDED:
         assert is_refused(example), example
+
+
+def field_paths(node: Any, root: Any, path: str = "", seen: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Yield path and schema of every field that a schema allows, wherever it stands in the schema."""
+    if not isinstance(node, dict):
+        return
+    reference = node.get("$ref")
+    if reference is not None and reference not in seen and path:
+        target = root["$defs"][reference.rpartition("/")[2]]
+        if not target.get("properties"):  # other definitions have a table of their own
+            yield from field_paths(target, root, path, (*seen, reference))
+    for name, child in node.get("properties", {}).items():
+        where = f"{path}.{name}".removeprefix(".")
+        if child.get("not") != {}:
+            yield where, child
+        yield from field_paths(child, root, where, seen)
+    for mark, children in (
+        ("[]", [node.get("items"), node.get("contains"), *node.get("prefixItems", ())]),
+        ("{}", [node.get("additionalProperties"), *node.get("patternProperties", {}).values()]),
+        ("", [node.get(key) for key in ("then", "else")]),
+        ("", [branch for key in ("oneOf", "anyOf", "allOf") for branch in node.get(key, ())]),
+    ):
+        for child in children:
+            yield from field_paths(child, root, path + mark, seen)
+
+
+def lines_of(page: str) -> dict[str, dict[str, list[str]]]:
+    """Return the lines of fields: by heading, and by path."""
+    found: dict[str, dict[str, list[str]]] = {}
+    kind = part = ""
+    for line in page.splitlines():
+        if line.startswith("## "):
+            kind, part = line[3:], ""
+        elif line.startswith("### ") or line == "`spec`:":
+            part = line.removeprefix("### ").strip("`:")
+        elif match := re.match(r"\| `([^`]+)`\*? \|", line):
+            found.setdefault(f"{kind} {part}".strip(), {}).setdefault(match[1], []).append(line)
+    return found
+
+
+def tables_of(kind: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the heading of each table of a kind, the schema of its object, and the whole schema."""
+    schema = KINDS[kind].schema()
+    spec = schema["properties"].get("spec", {})
+    header = {key: of for key, of in schema["properties"].items() if key not in ("kind", "spec")}
+    yield kind, {**schema, "properties": header}, schema
+    yield f"{kind} spec", spec, schema
+    for named, definition in schema.get("$defs", {}).items():
+        part = named.replace("integration-", "Connector ")
+        yield f"{kind} {part}", definition, schema
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_of_every_schema_has_a_line(kind: str) -> None:
+    lines = lines_of(documents_markdown())
+    for heading, node, root in tables_of(kind):
+        wanted = {path for path, _ in field_paths(node, root)}
+        assert wanted - lines.get(heading, {}).keys() == set(), heading
+
+
+def test_every_line_of_a_connector_has_a_description_a_default_and_an_example_that_is_valid() -> None:
+    lines = lines_of(documents_markdown())
+    connectors = [entry for entry in tables_of("Integration") if " Connector " in entry[0]]
+    assert len(connectors) == 7
+    for heading, node, root in connectors:
+        schemas = dict(reversed(list(field_paths(node, root))))
+        for path, written in lines[heading].items():
+            for line in written:
+                match = re.fullmatch(r"\| `[^`]+`(\*?) \| (.+?) \| ([A-Z`].+?\.) (.*)Example: `(.+)`\. \|", line)
+                assert match, f"{heading}: {line}"
+                assert match[1] or "Default: " in line, f"{heading}: {line}"
+                example = json.loads(match[5].replace("\\|", "|"))
+                for value in (example, schemas[path].get("default", example)):
+                    assert jsonschema_rs.is_valid(schemas[path], value), f"{heading}: {path}: {value}"
+
+
+def test_tables_contain_fields_of_patterns_alternatives_and_definitions() -> None:
+    text = {"type": "string", "description": "Text."}
+    key = {"properties": {"key": text, "scheme": {"const": "key", "description": "Scheme."}}, "required": ["key"]}
+    pair = {"properties": {"scheme": {"const": "pair", "description": "Scheme."}, "first": text}}
+    node = {
+        "properties": {"auth": {"type": "object", "description": "Login.", "oneOf": [key, pair]}},
+        "patternProperties": {"^x-": {"items": {"anyOf": [{"properties": {"inner": text}}]}}},
+        "allOf": [{"if": {"properties": {"tested": text}}, "then": {"properties": {"auth": {"minProperties": 1}}}}],
+        "else": {"properties": {"other": text}},
+        "$ref": "#/$defs/alternatives",
+    }
+    definitions = {"alternatives": {"oneOf": [{"properties": {"referred": text}}, {"$ref": "#/$defs/alternatives"}]}}
+    table = field_table(node, definitions, is_complete=True)
+    assert re.findall(r"^\| (`.+?`\*?) \|", table, re.MULTILINE) == [
+        "`referred`",
+        "`auth`",
+        "`auth.key`*",
+        "`auth.scheme`",
+        "`auth.scheme`",
+        "`auth.first`",
+        "`{}[].inner`",
+        "`other`",
+    ]
+    assert '| `auth.scheme` | `"pair"` | Scheme. Default: none. Example: `"pair"`. |' in table
