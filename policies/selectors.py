@@ -321,6 +321,12 @@ def latest_decision(
     return rows.order_by("-id").first()
 
 
+def latest_intake_decision(work_item_id: uuid.UUID, *, tenant_id: uuid.UUID) -> PolicyDecision | None:
+    """Return the latest decision at intake about a work item, without its facts and trace, or None."""
+    rows = PolicyDecision.objects.filter(tenant_id=tenant_id, work_item_id=work_item_id, point="intake")
+    return rows.defer("facts", "trace").order_by("-id").first()
+
+
 def replays(ctx: ActingContext) -> QuerySet[PolicyReplay]:
     """Return all replays with their policies and versions; none for principals that see only their own cases."""
     rows = _for_readers_of_the_tenant(PolicyReplay.objects.filter(tenant_id=ctx.tenant_id), ctx=ctx)

@@ -29,8 +29,7 @@ def test_a_sanctioned_vendor_is_refused_at_intake(demo: Demo, bank: Receiver) ->
     assert decided["body"]["policy"]["matched"][0]["rule"] == "sanctioned-vendor"
     why = demo.client.get(f"/work-items/{item}/explain").json()["why"]
     assert why == ["Policy payments denies it: SANCTIONED_VENDOR (rule sanctioned-vendor)."]
-    answer = demo.execute(item)
-    assert (answer.status_code, answer.json()["reason_code"]) == (409, "transition_not_allowed")
+    assert demo.execute(item).status_code == 403
     assert bank.requests() == []
 
 
@@ -45,6 +44,28 @@ def test_executing_a_new_item_takes_the_intake_decision_first(demo: Demo, bank: 
     assert demo.kinds(item) == ["work_item.created", "policy.decided", "request.refused"]
     demo.wait()
     assert demo.kinds(item) == ["work_item.created", "policy.decided", "request.refused"]
+    demo.check_receipts()
+
+
+def test_further_actions_on_a_refused_item_get_the_same_answer(demo: Demo, bank: Receiver) -> None:
+    message = "Initech is on the list of sanctions."
+    demo.put_rules(
+        {"id": "sanctions", "when": "true", "at": "intake", "effect": "deny", "reason": "LISTED", "message": message}
+    )
+    item = demo.hand_in(SANCTIONED)
+    first, *others = [demo.execute(item) for _ in range(3)]
+    refused = first.json()
+    assert (first.status_code, refused["reason_code"], refused["category"]) == (403, "policy_denied", "policy")
+    listed = {"reason": "LISTED", "policy": "payments", "rule": "sanctions", "message": message}
+    assert listed in refused["reasons"]
+    kept = {name: value for name, value in refused.items() if name != "correlation_id"}
+    for other in others:
+        assert (other.status_code, {**other.json(), **kept}) == (403, other.json())
+    assert demo.kinds(item) == ["work_item.created", "policy.decided", *["request.refused"] * 3]
+    assert [event["reason_codes"] for event in demo.story(item)[2:]] == [["policy_denied"]] * 3
+    outcomes = [event["body"]["outcome"] for event in demo.story(item)[2:]]
+    assert outcomes[1:] == outcomes[:1] * 2
+    assert "message" not in outcomes[0]["reasons"][0]
     demo.check_receipts()
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from rest_framework.response import Response
 
 from threada_site.api.refusals import as_threada_error
-from threada_site.api.resources.field_types import INTEGER, OBJECTS, TEXT, choice
+from threada_site.api.resources.field_types import INTEGER, TEXT, choice
 from threada_site.api.resources.resource import FieldType, Resource, field, given
 from threada_site.kernel.errors import REASONS, Category, ThreadaError
 
@@ -56,7 +56,23 @@ PROBLEM: Final = Resource(
     ),
     field(
         "reasons",
-        FieldType(OBJECTS.schema, list),
+        FieldType(
+            {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "reason": {"type": "string", "description": "Reason code of the rule."},
+                        "policy": TEXT.schema,
+                        "rule": TEXT.schema,
+                        "message": {"type": "string", "description": "Message of the rule for people, if it has one."},
+                    },
+                    "required": ["reason"],
+                    "additionalProperties": True,
+                },
+            },
+            list,
+        ),
         is_detail=True,
         description="Reasons of the tenant's policies, if a policy refuses.",
     ),

@@ -70,6 +70,9 @@ class ActionViewSet(TenantViewSet):
     def execute(self, request: Any) -> Response:
         """Request the execution of an action.
 
+        If a policy denies the action or has refused the work item, the answer is `policy_denied` with the reason codes
+        and messages of the rules. Each further action on a refused work item gets the same answer.
+
         With `Prefer: wait=…`, an action that needs no approval is answered with 200 when its execution has ended: the
         worker makes the call meanwhile. If it has not ended in time, the answer is 202 and the execution goes on.
 

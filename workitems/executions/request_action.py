@@ -12,6 +12,7 @@ from integrations import selectors as integration_selectors
 from integrations.executions.dispatch import dispatch_in_batch
 from integrations.lifecycle import EXECUTION, ExecutionStatus
 from integrations.models import Execution
+from policies import selectors as policy_selectors
 from policies.deciding.decide import decide
 from policies.models import PolicyDecision
 from threada_site.database.batched_writes import batched_writes, insert_rows
@@ -211,6 +212,7 @@ def check_executable(
 ) -> None:
     """Raise unless an action may be requested on the item now. Decides first about an item that is `new`.
 
+    Each action on a refused item raises `PolicyDenied` with the reasons of the decision that refused the item.
     `executions` contains all open ones of the item. On an ended item only an action that undoes another one
     (`undoes`) is allowed.
     """
@@ -222,11 +224,7 @@ def check_executable(
     if item.status == WorkItemStatus.NEW:
         decision = take_intake_decision(item, ctx=ctx)
         if decision is not None and item.status == WorkItemStatus.REFUSED:
-            raise errors.PolicyDenied(
-                "A policy denies this work item. See reasons.",
-                reasons=refusal_reasons(decision),
-                keeps_changes=True,
-            )
+            raise _item_denied(decision, keeps_changes=True)
     if item.status == WorkItemStatus.IN_REVIEW:
         raise errors.ReviewPending(
             "This work item is in review. Execute the action once it is ready.", keeps_changes=True
@@ -237,8 +235,19 @@ def check_executable(
         )
     if undoes and not WORK_ITEM.is_open(WorkItemStatus(item.status)):
         return
+    if item.status == WorkItemStatus.REFUSED:
+        raise _item_denied(policy_selectors.latest_intake_decision(item.id, tenant_id=item.tenant_id))
     if not WORK_ITEM.allows(WorkItemStatus(item.status), WorkItemStatus.EXECUTING):
         raise errors.TransitionNotAllowed(f"A work item that is {item.status} takes no more actions.")
+
+
+def _item_denied(decision: PolicyDecision | None, *, keeps_changes: bool = False) -> errors.PolicyDenied:
+    """Return the refusal of an action on a work item that `decision` refused at intake."""
+    return errors.PolicyDenied(
+        "A policy denies this work item. See reasons.",
+        reasons=refusal_reasons(decision) if decision else (),
+        keeps_changes=keeps_changes,
+    )
 
 
 def asked_of(execution: Execution) -> ActionAsked:

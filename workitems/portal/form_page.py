@@ -204,7 +204,7 @@ def _refused(page: _Page, refusal: ThreadaError, token: FormToken, *, ctx: Actin
     if isinstance(refusal, errors.PolicyDenied):
         page.earlier = submitted_under(page.workflow.slug, token.key, ctx=ctx) or ""
         page.token = ""
-        return [_("A policy does not allow this request. Nothing was executed."), *denial_in_words(refusal, ctx=ctx)]
+        return [_("A policy does not allow this request. Nothing was executed."), *denial_in_words(refusal)]
     if isinstance(refusal, errors.ExpressionFailed):
         said = _("The action cannot be made from these entries. Tell those who maintain the workflow.")
         return [said, f"{refusal.detail} ({refusal.reason_code})"]

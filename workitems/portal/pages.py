@@ -227,15 +227,12 @@ def _pressed(request: HttpRequest, work: Any, *, back: str) -> HttpResponse:
     if isinstance(outcome, Done):
         messages.success(request, outcome.message)
         return HttpResponseRedirect(back)
-    said = [outcome.detail, *_denials(outcome, ctx)] if isinstance(outcome, errors.PolicyDenied) else sentences(outcome)
+    said = (
+        [outcome.detail, *denial_in_words(outcome)] if isinstance(outcome, errors.PolicyDenied) else sentences(outcome)
+    )
     for sentence in said:
         messages.error(request, sentence)
     return HttpResponseRedirect(back)
-
-
-def _denials(refusal: errors.ThreadaError, ctx: ActingContext) -> list[str]:
-    with unit_of_work(ctx.tenant_id, actor=ctx):
-        return denial_in_words(refusal, ctx=ctx)
 
 
 def _draft_rows(ctx: ActingContext) -> list[DraftRow]:

@@ -200,16 +200,10 @@ def start_request(item: WorkItem, *, ctx: ActingContext) -> None:
     execute_declared(item, ctx=ctx)
 
 
-def denial_in_words(refusal: errors.ThreadaError, *, ctx: ActingContext) -> list[str]:
+def denial_in_words(refusal: errors.ThreadaError) -> list[str]:
     """Return the messages of the rules that denied a request; the code of a reason where a rule has no message."""
-    found = []
-    for reason in refusal.reasons:
-        policy = policy_selectors.policy_by_slug(str(reason.get("policy", "")), ctx=ctx)
-        document = policy.in_force.document if policy is not None and policy.in_force is not None else {}
-        rules = {rule["id"]: rule for rule in document.get("rules", ()) if "id" in rule}
-        message = rules.get(reason.get("rule"), {}).get("message")
-        found.append(str(message or str(reason["reason"]).replace("_", " ").capitalize()))
-    return list(dict.fromkeys(found))
+    said = (reason.get("message") or reason["reason"].replace("_", " ").capitalize() for reason in refusal.reasons)
+    return list(dict.fromkeys(said))
 
 
 def _executed(run: Execution) -> str:

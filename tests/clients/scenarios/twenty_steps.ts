@@ -5,6 +5,7 @@ import {
   EnvelopeChanged,
   InvalidRequest,
   NotFound,
+  PolicyDenied,
   RefusedByPolicy,
   SignatureInvalid,
   Threada,
@@ -77,8 +78,15 @@ await requester.createWorkItem({ workflow_id: "policy_review", payload: { questi
 const listed = new Set<string>();
 for await (const entry of requester.workItems({ limit: 1 })) listed.add(entry.work_item_id);
 check(listed.has(id) && listed.size > 1, 8);
-// 9. The intake decision, by polling.
+// 9. The intake decision, by polling; a denial by policy, and the same answer to each further action.
 check((await requester.waitForWorkItem(id, { until: ["ready"], timeoutMs: 60_000 })).status === "ready", 9);
+const denied = (await requester.createWorkItem({ ...body, payload: { vendor: "Globex", amount_minor: 1 } })).work_item_id;
+await requester.waitForWorkItem(denied, { until: ["refused"], timeoutMs: 60_000 });
+for (const _ of [1, 2]) {
+  const payDenied = { work_item_id: denied, action_id: "pay", integration_id: "int_bank" };
+  const { document } = await refused(() => requester.execute(payDenied), PolicyDenied);
+  check(document.reasons?.[0]?.reason === "SANCTIONED_VENDOR", 9);
+}
 // 10. An action that people must approve.
 const pay = { work_item_id: id, action_id: "pay", integration_id: "int_bank" };
 const accepted = await requester.execute(pay, { waitS: 5 }); // answered at once: people decide

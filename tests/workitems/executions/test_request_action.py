@@ -115,7 +115,7 @@ def test_one_open_execution_per_item(office: Office) -> None:
     assert office.count(Execution) == 1
 
 
-@pytest.mark.parametrize("status", ["refused", "rejected", "expired", "resolved", "cancelled"])
+@pytest.mark.parametrize("status", ["rejected", "expired", "resolved", "cancelled"])
 def test_an_ended_item_takes_no_action(office: Office, status: str) -> None:
     from workitems.models import WorkItem
 

@@ -125,10 +125,14 @@ def approval_rule(decision: PolicyDecision) -> ApprovalRule:
 
 
 def refusal_reasons(decision: PolicyDecision) -> list[dict[str, Any]]:
-    """Return the reasons of the tenant, for the field `reasons` of a `policy_denied` problem."""
+    """Return the reasons of the tenant, for the field `reasons` of a `policy_denied` problem.
+
+    A rule with a message adds `message`.
+    """
     if not decision.matched:
         return [{"reason": code} for code in decision.reason_codes]
-    return [{"reason": rule["reason"], "policy": rule["policy"], "rule": rule["rule"]} for rule in decision.matched]
+    shown = ("reason", "policy", "rule", "message")
+    return [{name: rule[name] for name in shown if name in rule} for rule in decision.matched]
 
 
 def _decided(item: WorkItem, decision: PolicyDecision, status: WorkItemStatus, *, ctx: ActingContext) -> None:

@@ -8,6 +8,8 @@ export interface Problem {
   detail: string;
   correlation_id: string;
   errors?: { pointer: string; detail: string; code: string }[];
+  /** Reasons of the tenant's own policies. */
+  reasons?: { reason: string; policy?: string; rule?: string; message?: string }[];
 }
 
 /** Any failure of a call. */
