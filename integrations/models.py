@@ -8,7 +8,7 @@ from django.db.models.functions import Coalesce
 from integrations.freezes.models import Freeze, FreezeBlock
 from integrations.limits.models import IntegrationGauge
 from integrations.probes.models import IntegrationTest
-from integrations.secrets.models import ProposedSecret, StoredSecret
+from integrations.secrets.models import AccessToken, ProposedSecret, StoredSecret
 from integrations.tools.models import Tool, ToolList
 from threada_site.database.constraints import AppendOnly, CaseVisibility, tenant_constraints
 from threada_site.kernel import clock, ids
@@ -25,6 +25,7 @@ from threada_site.tenancy.versioned_documents import (
 
 __all__ = [
     "OPEN_EXECUTION_STATUSES",
+    "AccessToken",
     "Action",
     "Attempt",
     "Envelope",

@@ -12,7 +12,7 @@ from django.db.models import Q
 
 from integrations.configuration.secrets import LONGEST_WAIT
 from integrations.lifecycle import IntegrationTestStatus
-from integrations.models import IntegrationTest, ProposedSecret
+from integrations.models import AccessToken, IntegrationTest, ProposedSecret
 from integrations.probes.models import OPEN_TESTS
 from integrations.probes.run import RUN_TEST
 from telemetry.deliveries.attempt_list import RUN_ATTEMPT, enqueue_attempt
@@ -24,6 +24,7 @@ BATCH: Final = 500
 DELIVER: Final = "integrations.deliver"
 """Name of the task that sends due batches of a delivery. Argument: `delivery_id`."""
 TESTS_KEPT: Final = timedelta(days=7)
+TOKENS_KEPT: Final = timedelta(days=1)
 
 
 def enqueue_due_deliveries(*, now: datetime) -> int:
@@ -88,6 +89,12 @@ def delete_old_values(*, now: datetime) -> int:
     """
     with platform_role():
         return ProposedSecret.objects.filter(created_at__lte=now - LONGEST_WAIT).delete()[0]
+
+
+def delete_old_tokens(*, now: datetime) -> int:
+    """Delete access tokens that ended more than a day ago. Return their number."""
+    with platform_role():
+        return AccessToken.objects.filter(expires_at__lt=now - TOKENS_KEPT).delete()[0]
 
 
 def delete_old_tests(*, now: datetime) -> int:

@@ -81,3 +81,4 @@ def tidy() -> None:
     """Delete old tests of integrations, and values of secrets that nobody published. Runs every hour."""
     sweeps.delete_old_tests(now=clock.now())
     sweeps.delete_old_values(now=clock.now())
+    sweeps.delete_old_tokens(now=clock.now())

@@ -188,7 +188,10 @@ def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec"
     ):
         detail = "completes by callback, which requires THREADA_PUBLIC_URL, the address of this instance"
         raise DocumentInvalid(errors=[FieldError(f"{pointer}/actions", detail, "unreachable")])
-    check_references(document.sent_references, sent_to=document.sent_to, pointer=pointer, ctx=ctx)
+    if document.auth is not None and document.auth.token_url:
+        _check_reachable(document.auth.token_url, f"{pointer}/auth/token_url")
+    for reference in document.sent_references:
+        check_references([reference], sent_to=document.address_of(reference), pointer=pointer, ctx=ctx)
     check_verifying(document.callback_secrets, pointer=f"{pointer}/callback_secrets", ctx=ctx)
     return document
 

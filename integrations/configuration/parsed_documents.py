@@ -27,8 +27,11 @@ def action_of(execution: Execution) -> ActionDocument:
 
 def secret_access(version: IntegrationVersion, *, tenant: str) -> SecretAccess:
     """Return the access to secrets for the calls of an integration version. `tenant` is the slug."""
-    is_of_operator = version.created_by is None
-    return SecretAccess(version.tenant_id, tenant, document_of(version).sent_to if is_of_operator else "")
+    if version.created_by is not None:
+        return SecretAccess(version.tenant_id, tenant, version_id=version.id)
+    document = document_of(version)
+    token_url = "" if document.auth is None else document.auth.token_url
+    return SecretAccess(version.tenant_id, tenant, document.sent_to, token_url, version.id)
 
 
 def check_intact(execution: Execution) -> None:

@@ -25,6 +25,10 @@ def authenticated(request: Mapping[str, Any], terms: CallTerms, secrets: list[st
     if auth["scheme"] == "mtls":
         found = client_certificate(auth, lambda named: terms.secret(named, sent_to=request["url"]), now=terms.now)
         return replace(terms, tls=found.context(terms.tls)), {}
+    if auth["scheme"] == "oauth2":
+        token = terms.token(auth, sent_to=request["url"]).reveal()
+        secrets.append(token)
+        return terms, {"Authorization": f"Bearer {token}"}
     return terms, _headers(request, auth, terms, secrets)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -58,6 +59,8 @@ def exchange(
         if settled is not None and not settled.ambiguous and not settled.succeeded:
             return settled
         return Outcome.of_failure(failure)
+    if answer.status == HTTPStatus.UNAUTHORIZED and terms.tokens is not None:
+        terms.tokens.forget()
     return outcome_by(judge, answer, now=terms.now, secrets=secrets)
 
 

@@ -73,12 +73,11 @@ class McpConnector:
     def call(self, request: Mapping[str, Any], terms: CallTerms) -> Outcome:
         """Call the tool, see `OutboundConnector.call`."""
         secrets: list[str] = []
-        ends_at = time.monotonic() + terms.timeout_s
         try:
             if "sha256" not in request["tool"]:
                 raise envelope_mismatch("The request names no accepted description of the tool.")
             terms, own = authenticated(request, terms, secrets)
-            server = Server(request["url"], terms, own, secrets, ends_at)
+            server = Server(request["url"], terms, own, secrets, time.monotonic() + terms.timeout_s)
             if request["headers"]["MCP-Protocol-Version"] in HANDSHAKE_VERSIONS:
                 return _called_in_session(request, server)
             return _called(request, server, own)

@@ -23,6 +23,24 @@ from integrations.transport import EgressPolicy, Network, SystemNetwork
 from threada_site.kernel import clock
 
 
+class Tokens(Protocol):
+    """Access tokens for the calls of an integration version (`integrations.secrets.access_tokens`)."""
+
+    def token(
+        self,
+        auth: Mapping[str, Any],
+        *,
+        sent_to: str,
+        egress: EgressPolicy,
+        timeout_s: float,
+        network: Network,
+        tls: ssl.SSLContext | None,
+        user_agent: str,
+    ) -> Secret: ...
+
+    def forget(self) -> None: ...
+
+
 class OpenFile(Protocol):
     """Copy of a file with the size and digest of its description."""
 
@@ -41,7 +59,8 @@ class CallTerms:
     attempt. `user_agent` is `Threada/<version>`. `traceparent` (W3C) is sent if given. `now` is the current time, for
     Retry-After dates. `tls` is None for public certificate authorities only. `secrets` returns the secret of a
     reference for a call to an address (`integrations.secrets.access.SecretAccess`), `files` the checked copy of a file
-    in the request. `callback_url` is the address where a receiver reports the result later. `kept_for` names the owner
+    in the request, `tokens` the access token of the scheme oauth2. `callback_url` is the address where a receiver
+    reports the result later. `kept_for` names the owner
     of kept connections (see `integrations.transport.send`); without it each call opens its own.
     """
 
@@ -54,6 +73,7 @@ class CallTerms:
     network: Network = field(default_factory=SystemNetwork)
     tls: ssl.SSLContext | None = None
     secrets: Callable[[SecretReference, str], Secret] | None = field(default=None, repr=False)
+    tokens: Tokens | None = field(default=None, repr=False)
     files: Callable[[Mapping[str, Any]], OpenFile] | None = field(default=None, repr=False)
     now: datetime = field(default_factory=clock.now)
     kept_for: str = ""
@@ -67,6 +87,20 @@ class CallTerms:
         if self.secrets is None:
             raise TransportFailure(FailureClass.CREDENTIAL_UNAVAILABLE, f"The call has no secret {reference}.")
         return self.secrets(reference, sent_to)
+
+    def token(self, auth: Mapping[str, Any], *, sent_to: str) -> Secret:
+        """Return the access token for a call to `sent_to`. Raises `TransportFailure`, never an ambiguous one."""
+        if self.tokens is None:
+            raise TransportFailure(FailureClass.CREDENTIAL_UNAVAILABLE, "The call has no access token.")
+        return self.tokens.token(
+            auth,
+            sent_to=sent_to,
+            egress=self.egress,
+            timeout_s=self.timeout_s,
+            network=self.network,
+            tls=self.tls,
+            user_agent=self.user_agent,
+        )
 
     def file(self, about: Mapping[str, Any]) -> OpenFile:
         """Return a copy of a file of the request whose digest and size were checked.

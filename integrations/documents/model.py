@@ -40,14 +40,21 @@ UNBOUNDED: Final = Limits()
 class Authentication:
     """Authentication of calls, with secrets by reference.
 
-    Only `basic` has a `username`, only `header` a `name`. The secret of `mtls` is the private key of `certificate`.
+    Only `basic` has a `username`, only `header` a `name`. The secret of `mtls` is the private key of `certificate`. The
+    one of `oauth2` is that of `client`, and is sent to its `token_url` alone.
     """
 
-    scheme: Literal["bearer", "basic", "header", "mtls"]
+    scheme: Literal["bearer", "basic", "header", "mtls", "oauth2"]
     secret: SecretReference
     username: str | None = None
     name: str | None = None
     certificate: SecretReference | None = None
+    client: Mapping[str, Any] | None = None
+
+    @property
+    def token_url(self) -> str:
+        """Return the address of the token endpoint, or "" without one."""
+        return "" if self.client is None else self.client["token_url"]
 
     @property
     def references(self) -> tuple[SecretReference, ...]:
@@ -59,6 +66,8 @@ class Authentication:
         if self.certificate is not None:
             certificate, private_key = self.certificate.as_json(), self.secret.as_json()
             return {"scheme": self.scheme, "certificate": certificate, "private_key": private_key}
+        if self.client is not None:
+            return {"scheme": self.scheme, "client_secret": self.secret.as_json(), **self.client}
         named = {"username": self.username, "name": self.name}
         given = {field: value for field, value in named.items() if value is not None}
         return {"scheme": self.scheme, "secret": self.secret.as_json(), **given}
@@ -168,6 +177,11 @@ class IntegrationDocument:
 
     @property
     def sent_references(self) -> tuple[SecretReference, ...]:
-        """Return every secret that calls read. Each must be allowed for `sent_to`."""
+        """Return every secret that calls read. Each must be allowed for `address_of` it."""
         own = () if self.auth is None else self.auth.references
         return (*own, *self.secrets)
+
+    def address_of(self, reference: SecretReference) -> str:
+        """Return the address that a secret is sent to: the token endpoint for the one of its client."""
+        is_clients = self.auth is not None and self.auth.token_url and reference == self.auth.secret
+        return self.auth.token_url if self.auth and is_clients else self.sent_to

@@ -25,6 +25,7 @@ from integrations.connectors.protocol import CallTerms, OutboundConnector
 from integrations.freezes.block import freeze_on, freezes_in_force
 from integrations.freezes.scope import Place
 from integrations.models import Integration, IntegrationTest
+from integrations.secrets.access_tokens import AccessTokens
 from integrations.transport import EgressPolicy
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.clock import rfc3339
@@ -138,11 +139,13 @@ def make_call(test: IntegrationTest, tenant: Tenant) -> Outcome:
         return Outcome.of_failure(failure)
     if not isinstance(connector, OutboundConnector):
         return Outcome(failure=FailureClass.ENVELOPE_MISMATCH, detail="The integration makes no calls.")
+    access = secret_access(version, tenant=tenant.slug)
     terms = CallTerms(
         idempotency_key=f"test-{test.public_id}",
         timeout_s=min(document.action(test.action).timeout_s, LONGEST_CALL_S),
         egress=EgressPolicy(settings.THREADA_EGRESS_ALLOW),
         user_agent=f"Threada/{settings.THREADA_VERSION}",
-        secrets=secret_access(version, tenant=tenant.slug),
+        secrets=access,
+        tokens=AccessTokens(access),
     )
     return connector.call(test.request or {}, terms)

@@ -12,8 +12,9 @@ from integrations.attempts.failures import TransportFailure
 from integrations.connectors.mutual_tls import client_certificate
 from integrations.documents import IntegrationDocument
 from integrations.secrets.access import SecretAccess
+from integrations.secrets.access_tokens import AccessTokens
 from integrations.secrets.references import SecretReference
-from integrations.transport import EgressPolicy, reach
+from integrations.transport import EgressPolicy, SystemNetwork, reach
 from threada_site.kernel import clock
 from threada_site.kernel.clock import rfc3339
 
@@ -23,7 +24,8 @@ CONNECT_TIMEOUT_S: Final = 5.0
 def probe_integration(document: IntegrationDocument, secrets: SecretAccess) -> dict[str, Any]:
     """Return `{ok, checks: [{check, ok, failure, detail}]}` as seen from this process.
 
-    Opens at most one connection and sends nothing. Call it outside a transaction.
+    Opens at most one connection to the receiver and sends nothing there; requests an access token if none is stored.
+    Call it outside a transaction.
     """
     checks = [
         _outcome(f"secret {reference}", partial(_readable, reference, document, secrets))
@@ -35,6 +37,8 @@ def probe_integration(document: IntegrationDocument, secrets: SecretAccess) -> d
     ]
     if document.auth is not None and document.auth.scheme == "mtls":
         checks.append(_outcome("client certificate", partial(_certificate, document, document.auth.as_json(), secrets)))
+    if document.auth is not None and document.auth.scheme == "oauth2":
+        checks.append(_outcome("access token", partial(_token, document, document.auth.as_json(), secrets)))
     connection_url = document.connection_url
     if connection_url is not None:
         egress = EgressPolicy(settings.THREADA_EGRESS_ALLOW)
@@ -48,7 +52,7 @@ def probe_integration(document: IntegrationDocument, secrets: SecretAccess) -> d
 
 
 def _readable(reference: SecretReference, document: IntegrationDocument, secrets: SecretAccess) -> str:
-    secrets(reference, document.sent_to)
+    secrets(reference, document.address_of(reference))
     return "can be read"
 
 
@@ -56,6 +60,19 @@ def _certificate(document: IntegrationDocument, auth: Mapping[str, Any], secrets
     found = client_certificate(auth, lambda reference: secrets(reference, document.sent_to), now=clock.now())
     found.context()
     return f"is valid until {rfc3339(found.ends_at)}"
+
+
+def _token(document: IntegrationDocument, auth: Mapping[str, Any], secrets: SecretAccess) -> str:
+    AccessTokens(secrets).token(
+        auth,
+        sent_to=document.sent_to,
+        egress=EgressPolicy(settings.THREADA_EGRESS_ALLOW),
+        timeout_s=CONNECT_TIMEOUT_S,
+        network=SystemNetwork(),
+        tls=None,
+        user_agent=f"Threada/{settings.THREADA_VERSION}",
+    )
+    return "is issued"
 
 
 def _verifies(reference: SecretReference, secrets: SecretAccess) -> str:

@@ -31,12 +31,15 @@ class SecretAccess:
     """Reads secrets for the calls of a tenant.
 
     `operator_address` is the address in a document that the instance's operator applied: its references to environment
-    and files need not be listed, and are sent there only.
+    and files need not be listed, and are sent there only, and to the `token_url` of the document.
+    `version_id` is the integration version, whose calls use its access token.
     """
 
     tenant_id: uuid.UUID
     tenant: str
     operator_address: str = ""
+    token_url: str = ""
+    version_id: uuid.UUID | None = None
 
     def __call__(self, reference: SecretReference, sent_to: str) -> Secret:
         """Return the secret for a call to the address `sent_to`.
@@ -48,7 +51,8 @@ class SecretAccess:
             return reveal(reference.name, tenant_id=self.tenant_id, sent_to=sent_to)
         origins = _listed(reference, self.tenant)
         if self.operator_address:
-            origins = [*origins, parse_origin(self.operator_address)]
+            own = (self.operator_address, self.token_url.partition("?")[0])
+            origins = [*origins, *(parse_origin(address) for address in own if address)]
         if not any(origin.covers(sent_to) for origin in origins):
             raise origin_refused(f"THREADA_SECRET_REFS does not list {reference} for {shown_address(sent_to)}.")
         return resolve(reference)

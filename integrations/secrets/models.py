@@ -9,6 +9,31 @@ from threada_site.kernel import clock
 from threada_site.tenancy.models import SlugColumn, TenantRow
 
 
+class AccessToken(TenantRow):
+    """Encrypted access token of an integration version, and who requests the next one until when."""
+
+    integration_version_id = models.UUIDField()
+    fingerprint = models.CharField(max_length=32, help_text="Keyed fingerprint of client, secret and scopes.")
+    token = models.BinaryField(default=b"", help_text="Fernet: {about: [tenant, version, fingerprint], value}.")
+    key_id = models.CharField(max_length=16, help_text="Id of the instance's key that encrypted it.")
+    requested_at = models.DateTimeField(null=True)
+    refresh_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
+    claim = models.UUIDField(null=True)
+    claimed_until = models.DateTimeField(null=True)
+    problem = models.CharField(max_length=500, help_text="Why the last request gave no token.")
+
+    class Meta:
+        verbose_name = "access token"
+        constraints = [
+            *tenant_constraints("accesstoken"),
+            models.UniqueConstraint(fields=["tenant", "integration_version_id"], name="accesstoken_of_version"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.integration_version_id)
+
+
 class ProposedSecret(TenantRow):
     """Encrypted value of a secret in an open change set. Deleted with the end of the change set or after seven days."""
 

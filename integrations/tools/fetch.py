@@ -6,6 +6,7 @@ The newest version of the protocol is tried first. A server that does not unders
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 from typing import Any, Final
 
 from django.conf import settings
@@ -19,6 +20,7 @@ from integrations.connectors.protocol import CallTerms
 from integrations.connectors.response_outcomes import without
 from integrations.documents import IntegrationDocument
 from integrations.secrets.access import SecretAccess
+from integrations.secrets.access_tokens import AccessTokens
 from integrations.tools.descriptions import MOST_TOOLS, UnusableTool, read_description
 from integrations.transport import EgressPolicy, send
 from threada_site.kernel.json.canonical import canonical_bytes
@@ -71,6 +73,7 @@ def _server(document: IntegrationDocument, access: SecretAccess, secrets: list[s
         egress=EgressPolicy(settings.THREADA_EGRESS_ALLOW),
         user_agent=f"Threada/{settings.THREADA_VERSION}",
         secrets=access,
+        tokens=AccessTokens(access),
     )
     assert document.base_url is not None  # noqa: S101 - the grammar requires it
     auth = None if document.auth is None else document.auth.as_json()
@@ -128,6 +131,8 @@ def _page_of(server: Server, session: Session, *, cursor: str | None) -> dict[st
         max_body_bytes=MOST_BYTES,
         tls=server.terms.tls,
     )
+    if answer.status == HTTPStatus.UNAUTHORIZED and server.terms.tokens is not None:
+        server.terms.tokens.forget()
     if not 200 <= answer.status < 300:
         kind = UnreadableTools if answer.status in _OF_THE_CALLER else _NotUnderstoodError
         raise kind(f"The MCP server answered {answer.status}.")

@@ -27,9 +27,9 @@ pytestmark = pytest.mark.adversarial
 
 STORED, FROM_ENV, FROM_FILE = "canary-stored-6b1f", "canary-env-93ad", "canary-file-07ce"
 REFUSED = "canary-refused-51e0"
-KEY = "canary-key-2d7e"
+KEY, CLIENT, TOKEN = "canary-key-2d7e", "canary-client-c4a9", "canary-token-90be"
 CERTIFICATE, PRIVATE_KEY = Authority().issue()
-CANARIES = (STORED, FROM_ENV, FROM_FILE, REFUSED, KEY, *PRIVATE_KEY.split("\n")[1:-2])
+CANARIES = (STORED, FROM_ENV, FROM_FILE, REFUSED, KEY, CLIENT, TOKEN, *PRIVATE_KEY.split("\n")[1:-2])
 """The private key is searched by each of its lines. It does not leave the worker."""
 
 
@@ -110,8 +110,14 @@ def test_planted_secrets_appear_only_at_their_receivers(tmp_path: Path, receiver
         "mtls": {"scheme": "mtls", "certificate": {"stored": "pem"}, "private_key": {"stored": "pem"}},
         "broken": {"scheme": "mtls", "certificate": {"stored": "pem"}, "private_key": {"stored": "broken"}},
     }
+    auths["oauth"] = {
+        "scheme": "oauth2",
+        "token_url": f"{receiver.url}/token",
+        "client_id": "threada",
+        "client_secret": {"stored": "client"},
+    }
     tls_url = receiver.url.replace("http:", "https:")
-    values = {"bank_token": STORED, "bank_key": f"Token {KEY}"}
+    values = {"bank_token": STORED, "bank_key": f"Token {KEY}", "client": CLIENT}
     pems = {"pem": CERTIFICATE + PRIVATE_KEY, "broken": Authority().issue()[1] + PRIVATE_KEY}
     own = {
         "THREADA_LOG_LEVEL": "DEBUG",
@@ -123,6 +129,8 @@ def test_planted_secrets_appear_only_at_their_receivers(tmp_path: Path, receiver
         {
             "/stored": {"status": 422, "body": {"you": f"Bearer {STORED}"}},
             "/env": {"status": 500, "body": f"no such token: {FROM_ENV}", "content_type": "text/plain"},
+            "/token": {"body": {"access_token": TOKEN, "token_type": "bearer", "expires_in": 600, "echo": CLIENT}},
+            "/oauth": {"status": 422, "body": {"you": f"Bearer {TOKEN}"}},
             "/key": {"status": 500, "body": {"unknown": KEY}},
             "/file": {"status": 200, "headers": {"X-Echo": FROM_FILE}, "body": {"token": FROM_FILE}},
         }
@@ -156,9 +164,10 @@ def test_planted_secrets_appear_only_at_their_receivers(tmp_path: Path, receiver
         assert line["tenant"] == "demo"
         assert line["execution"].startswith("ex_")
         assert re.fullmatch(r"[0-9a-f]{32}", line["correlation_id"])
-    sent = [entry["headers"] for entry in receiver.requests()]
+    sent = [entry["headers"] for entry in receiver.requests() if entry["path"] != "/token"]
+    assert len(receiver.requests("/token")) == 1
     assert {headers.get("authorization") for headers in sent if "x-api-key" not in headers} == {
-        f"Bearer {canary}" for canary in (STORED, FROM_ENV, FROM_FILE)
+        f"Bearer {canary}" for canary in (STORED, FROM_ENV, FROM_FILE, TOKEN)
     }
     assert {headers["x-api-key"] for headers in sent if "authorization" not in headers} == {f"Token {KEY}"}
     for canary in CANARIES:

@@ -58,6 +58,10 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "checks", "created_at", "failure", "failure_detail", "finished_at", "integration_id",
         "integration_version_id", "lease_until", "requested_by", "started_at", "status",
     ),
+    "integrations_accesstoken": (
+        "claim", "claimed_until", "expires_at", "fingerprint", "integration_version_id", "problem", "refresh_at",
+        "requested_at", "token",
+    ),
     "integrations_proposedsecret": ("change_set_id", "created_at", "fingerprint", "slug", "token"),
     "integrations_storedsecret": ("created_at", "created_by", "slug"),
     "integrations_tool": ("found", "found_at", "found_sha256", "integration_id", "name"),

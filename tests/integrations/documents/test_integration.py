@@ -41,6 +41,13 @@ actions:
 """
 
 
+OAUTH2 = {
+    "scheme": "oauth2",
+    "token_url": "https://login.example/token",
+    "client_id": "threada",
+    "client_secret": {"env": "A"},
+}
+OF_OAUTH2 = ["/spec/auth/client_id", "/spec/auth/client_secret"]
 OF_MTLS = ["/spec/auth/secret", "/spec/auth/certificate", "/spec/auth/private_key"]
 
 
@@ -153,6 +160,17 @@ def test_base_url_that_is_not_plain(url: Any) -> None:
         ({"scheme": "mtls", "certificate": "canary", "private_key": {"env": "A"}}, ["/spec/auth/certificate"]),
         ({"scheme": "mtls", "certificate": {"env": "A"}, "private_key": {"pem": "canary"}}, ["/spec/auth/private_key"]),
         ({"scheme": "bearer", "secret": {"env": "A"}, "private_key": {"env": "B"}}, ["/spec/auth/private_key"]),
+        ({**OAUTH2, "client_secret": "canary"}, ["/spec/auth/client_secret"]),
+        ({**OAUTH2, "client_secret": {"value": "canary"}}, ["/spec/auth/client_secret"]),
+        ({**OAUTH2, "secret": {"env": "B"}}, ["/spec/auth/secret"]),
+        ({**OAUTH2, "client_auth": "private_key_jwt"}, ["/spec/auth/client_auth"]),
+        ({**OAUTH2, "client_id": "a\nb"}, ["/spec/auth/client_id"]),
+        ({**OAUTH2, "scopes": ["a b"]}, ["/spec/auth/scopes/0"]),
+        ({**OAUTH2, "scopes": "payments"}, ["/spec/auth/scopes"]),
+        ({**OAUTH2, "token_url": "https://u:canary@login.example/"}, ["/spec/auth/token_url"]),
+        ({**OAUTH2, "token_url": "file:///etc/passwd"}, ["/spec/auth/token_url"]),
+        ({"scheme": "oauth2", "token_url": "https://login.example"}, OF_OAUTH2),
+        ({"scheme": "bearer", "secret": {"env": "A"}, "scopes": ["a"]}, ["/spec/auth/scopes"]),
         ({"scheme": "header", "secret": {"env": "A"}}, ["/spec/auth/name"]),
         ({"scheme": "header", "secret": {"env": "A"}, "name": ""}, ["/spec/auth/name"]),
         ({"scheme": "header", "secret": {"env": "A"}, "name": "X Y"}, ["/spec/auth/name"]),
@@ -166,6 +184,16 @@ def test_auth(auth: Any, pointers: list[str]) -> None:
     found = problems(spec(auth=auth))
     assert list(found) == pointers
     assert "canary" not in str(found)
+
+
+def test_the_secret_of_a_client_is_sent_to_the_token_endpoint() -> None:
+    bank = read_integration(spec(auth={**OAUTH2, "scopes": ["payments"]}))
+    assert bank.auth is not None
+    assert bank.auth.as_json() == {**OAUTH2, "scopes": ["payments"], "client_auth": "basic"}
+    (reference,) = bank.sent_references
+    assert (bank.address_of(reference), bank.sent_to) == (OAUTH2["token_url"], "https://bank.example:8443/api")
+    other = SecretReference("env", "OTHER")
+    assert bank.address_of(other) == bank.sent_to
 
 
 @pytest.mark.parametrize("connector", ["http", "mcp"])

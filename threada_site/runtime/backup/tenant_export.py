@@ -44,6 +44,7 @@ ROLES: Final = "roles.csv"
 GRANTS: Final = "grants.csv"
 _LEFT_OUT: Final = (
     "api_idempotencyrecord",
+    "integrations_accesstoken",
     "integrations_proposedsecret",
     "integrations_storedsecret",
     "telemetry_signinfailures",

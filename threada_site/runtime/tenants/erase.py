@@ -29,6 +29,7 @@ _KEYS: Final = (
     """UPDATE tenancy_datasubject SET lookup = NULL, reference = NULL, wrapped_key = NULL, erased_at = now()
         WHERE tenant_id = %(tenant)s AND erased_at IS NULL""",
     "DELETE FROM integrations_storedsecret WHERE tenant_id = %(tenant)s",
+    "DELETE FROM integrations_accesstoken WHERE tenant_id = %(tenant)s",
     "DELETE FROM integrations_proposedsecret WHERE tenant_id = %(tenant)s",
     r"UPDATE workitems_attachment SET file_key = '\x' WHERE tenant_id = %(tenant)s",
     "UPDATE telemetry_delivery SET secret = NULL WHERE tenant_id = %(tenant)s AND secret IS NOT NULL",

@@ -18,6 +18,7 @@ from integrations.executions.lease import Lease
 from integrations.executions.receiver_key import receiver_key
 from integrations.models import Execution
 from integrations.secrets.access import SecretAccess
+from integrations.secrets.access_tokens import AccessTokens
 from integrations.secrets.references import Secret, SecretReference
 from integrations.transport import EgressPolicy
 from threada_site.kernel import tracing
@@ -113,6 +114,7 @@ def _terms(tenant: Tenant, plan: ExecutionPlan) -> CallTerms:
         traceparent=tracing.traceparent(),
         callback_url=_callback_url(tenant, plan),
         secrets=secret,
+        tokens=AccessTokens(plan.secrets, _return_connection),
         files=plan.files,
         kept_for=plan.kept_for,
     )
