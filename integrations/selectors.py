@@ -14,6 +14,7 @@ from django.utils.module_loading import import_string
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import (
     OPEN_EXECUTION_STATUSES,
+    AccessToken,
     Action,
     Attempt,
     Envelope,
@@ -21,6 +22,7 @@ from integrations.models import (
     Integration,
     IntegrationGauge,
     IntegrationTest,
+    IntegrationVersion,
     StoredSecret,
 )
 from threada_site.database.prepared_reads import PreparedRead
@@ -72,6 +74,11 @@ def stored_secrets(ctx: ActingContext) -> QuerySet[StoredSecret]:
 def integration_tests(integration: Integration) -> QuerySet[IntegrationTest]:
     """Return the tests of an integration, newest first."""
     return IntegrationTest.objects.filter(tenant_id=integration.tenant_id, integration=integration).order_by("-id")
+
+
+def access_token(version: IntegrationVersion) -> AccessToken | None:
+    """Return the row of the access token of an integration version, which may contain none."""
+    return AccessToken.objects.filter(tenant_id=version.tenant_id, integration_version_id=version.id).first()
 
 
 def integration_by_slug(slug: str, *, ctx: ActingContext) -> Integration | None:

@@ -118,6 +118,7 @@ class IntegrationAdmin(TenantAdmin):
             "health": None
             if row.connector == "workflow"
             else next(iter(health_of([row], now=clock.now(), ctx=ctx)), None),
+            "token": selectors.access_token(row.current_version) if document.auth and document.auth.token_url else None,
             "may_test": may_test,
             **(_last_test(row) if may_test else {}),
             **(_tools(row) if row.connector == MCP else {}),

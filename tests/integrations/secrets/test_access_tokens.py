@@ -22,6 +22,7 @@ from integrations.models import AccessToken, IntegrationVersion
 from integrations.probes.probe import probe_integration
 from integrations.secrets.access_tokens import AccessTokens
 from integrations.sweeps import delete_old_tokens
+from integrations.tools.fetch import UnreadableTools, fetch_tools
 from integrations.transport import EgressPolicy
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token
@@ -284,6 +285,25 @@ def test_the_token_endpoint_is_an_origin_of_its_own(world: World, monkeypatch: p
         ("secret env:BANK_CLIENT", True), ("access token", True), ("connection", True),
     ]  # fmt: skip
     assert (len(world.requests()), len(world.sent())) == (1, 1)
+
+
+def test_tools_of_an_mcp_server_are_read_with_a_token(world: World) -> None:
+    spec = {**world.spec(), "connector": "mcp", "actions": {"call_tool": {}}}
+    answer = world.api.post("/integrations", {"integration_id": "tools", "spec": spec})
+    assert answer.status_code == 201
+    tools = {"tools": [{"name": "look_up", "inputSchema": {"type": "object"}}]}
+    listed = {"body": {"jsonrpc": "2.0", "id": 1, "result": tools}}
+    world.receiver.behave({"/token": {"body": ISSUED}, "/api": listed})
+    document, access = document_of(world.version()), secret_access(world.version(), tenant=world.tenant.slug)
+    assert list(fetch_tools(document, access)[0]) == ["look_up"]
+    world.receiver.behave({"/token": {"body": ISSUED}, "/api": {"status": 401, "body": {"you": TOKEN}}})
+    with pytest.raises(UnreadableTools) as refusal:
+        fetch_tools(document, access)
+    assert "canary" not in str(refusal.value)
+    world.receiver.behave({"/token": {"body": {**ISSUED, "access_token": "canary-token-2"}}, "/api": listed})
+    assert list(fetch_tools(document, access)[0]) == ["look_up"]
+    sent = [entry["headers"]["authorization"] for entry in world.receiver.requests("/api")]
+    assert sent == [f"Bearer {TOKEN}"] * 2 + ["Bearer canary-token-2"]
 
 
 def test_old_tokens_are_deleted(world: World) -> None:
