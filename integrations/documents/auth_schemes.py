@@ -80,6 +80,7 @@ AUTH: Final = closed_object(
         },
         "username": filled_text(
             "User of the scheme basic.",
+            examples=["threada"],
             pattern="^[^:\\x00-\\x1f]*$",
             errorMessage="username must be text without colons or control characters, for the scheme basic.",
         ),
@@ -125,9 +126,15 @@ AUTH: Final = closed_object(
             "description": "Scopes that are requested. Default: those that the token endpoint gives.",
             "examples": [["payments"]],
         },
-        "audience": filled_text("Receiver that the token is for, if the token endpoint asks for it.", maxLength=500),
+        "audience": filled_text(
+            "Receiver that the token is for, if the token endpoint asks for it.",
+            maxLength=500,
+            examples=["https://api.bank.example"],
+        ),
         "resource": filled_text(
-            "Address that the token is for (RFC 8707), if the token endpoint asks for it.", maxLength=500
+            "Address that the token is for (RFC 8707), if the token endpoint asks for it.",
+            maxLength=500,
+            examples=["https://api.bank.example/payments"],
         ),
     },
     required=("scheme",),
