@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import django_filters
 from django import forms
 from django.db.models import QuerySet
+from django.http import QueryDict
 from django.utils.dateparse import parse_datetime
 
+from threada_site.api.pagination import DEFAULT_LIMIT, limit_problem
 from threada_site.database.case_visibility import keyset_column
 from threada_site.database.keyset import NEWEST_FIRST, Order
 from threada_site.kernel import errors, ids
+from threada_site.kernel.documents.field_errors import nearest, suggestion
 from threada_site.kernel.errors import FieldError
 
-PAGE_PARAMETERS = frozenset({"cursor", "limit"})
+PAGE_PARAMETERS = ("cursor", "limit")
 MOST_VALUES = 50
 """Values of one parameter that may be repeated."""
 
@@ -83,7 +85,16 @@ class SeveralField(forms.Field):
         sent = [value] if isinstance(value, str) else list(value or ())
         if len(sent) > MOST_VALUES:
             raise forms.ValidationError(f"may be given {MOST_VALUES} times at most")
-        return list(dict.fromkeys(read for text in sent if (read := self.each.clean(text)) not in (None, "")))
+        found: dict[Any, None] = {}
+        problems: list[forms.ValidationError] = []
+        for text in dict.fromkeys(sent):
+            try:
+                found[self.each.clean(text)] = None
+            except forms.ValidationError as problem:
+                problems.append(problem)
+        if problems:
+            raise forms.ValidationError(problems)
+        return [read for read in found if read not in (None, "")]
 
 
 class AnyOf(django_filters.Filter):
@@ -156,37 +167,45 @@ class CreatedWindow(django_filters.FilterSet):
 
 def apply_filters(filterset: type[django_filters.FilterSet], queryset: QuerySet[Any], request: Any) -> QuerySet[Any]:
     """Filter `queryset` by the query parameters. Raise `InvalidRequest` with each invalid or unknown one."""
-    known = PAGE_PARAMETERS | filterset.base_filters.keys()
-    problems = [
-        FieldError(f"?{name}", "is not a parameter of this list" + _nearest(name, known), "unknown_parameter")
-        for name in request.query_params
-        if name not in known
-    ]
-    problems += [
-        FieldError(f"?{name}", "is given more than once", "repeated")
-        for name in request.query_params
-        if len(request.query_params.getlist(name)) > 1 and not isinstance(filterset.base_filters.get(name), AnyOf)
-    ]
-    problems += [
-        FieldError(f"?{name}", "contains U+0000", "invalid")
-        for name, values in request.query_params.lists()
-        if any("\x00" in value for value in values)
-    ]
-    if problems:
-        raise errors.InvalidRequest("The query parameters are invalid.", errors=problems)
     bound = filterset(data=request.query_params, queryset=queryset)
-    if not bound.is_valid():
-        raise errors.InvalidRequest(
-            "The query parameters are invalid.",
-            errors=[FieldError(f"?{name}", " ".join(map(str, messages))) for name, messages in bound.errors.items()],
-        )
-    return bound.qs
+    problems = [*_problems(bound, request.query_params)]
+    if not problems:
+        return bound.qs
+    limit = limit_problem(request.query_params.get("limit", str(DEFAULT_LIMIT)))
+    if limit is not None and all(problem.pointer != limit.pointer for problem in problems):
+        problems.append(limit)
+    raise errors.InvalidRequest("The query parameters are invalid.", errors=problems)
+
+
+def _problems(bound: django_filters.FilterSet, sent: QueryDict) -> Iterator[FieldError]:
+    """Yield the errors of all query parameters: those of their names and number first, then those of values."""
+    known = [*bound.filters, *PAGE_PARAMETERS]
+    named = set()
+    for name, values in sent.lists():
+        place = f"?{name}"
+        if name not in known:
+            yield FieldError(place, f"is not a parameter of this list.{suggestion(name, known)}", "unknown_parameter")
+        elif len(values) > 1 and not isinstance(bound.filters.get(name), AnyOf):
+            yield FieldError(place, "is given more than once", "repeated")
+        elif any("\x00" in value for value in values):
+            yield FieldError(place, "contains U+0000", "invalid")
+        else:
+            continue
+        named.add(name)
+    for name, problems in bound.form.errors.as_data().items():
+        if name not in named:
+            yield from (FieldError(f"?{name}", _said(problem, bound.filters[name])) for problem in problems)
+
+
+def _said(problem: forms.ValidationError, of: django_filters.Filter) -> str:
+    """Return the sentence about a value. For a wrong choice, it contains the allowed values and the closest one."""
+    if problem.code != "invalid_choice":
+        return " ".join(problem.messages)
+    value = str((problem.params or {}).get("value", ""))[:80]
+    allowed = [choice for choice, _ in (of.of if isinstance(of, AnyOf) else of).extra["choices"]]
+    close = nearest(value, allowed)
+    return f"{value!r} is not one of {', '.join(allowed)}." + (f" Did you mean {close}?" if close else "")
 
 
 class NoFilters(django_filters.FilterSet):
     """Filter set of lists without filters; it refuses unknown parameters."""
-
-
-def _nearest(name: str, known: frozenset[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""

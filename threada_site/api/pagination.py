@@ -85,12 +85,16 @@ def found_rows(
 def read_limit(request: Any) -> int:
     """Return the requested page size: 1 to 200, default 50."""
     text = request.query_params.get("limit", str(DEFAULT_LIMIT))
-    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MAX_LIMIT):
-        raise errors.InvalidRequest(
-            f"limit must be a whole number from 1 to {MAX_LIMIT}.",
-            errors=[FieldError("?limit", f"must be a whole number from 1 to {MAX_LIMIT}", "invalid")],
-        )
+    if problem := limit_problem(text):
+        raise errors.InvalidRequest(f"limit {problem.detail}.", errors=[problem])
     return int(text)
+
+
+def limit_problem(text: str) -> FieldError | None:
+    """Return the error of a page size, or None."""
+    if text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MAX_LIMIT:
+        return None
+    return FieldError("?limit", f"must be a whole number from 1 to {MAX_LIMIT}", "invalid")
 
 
 def _binding(request: Any) -> bytes:

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 from rest_framework.viewsets import ViewSetMixin
 
-from threada_site.api.filters import NoFilters, apply_filters
+from threada_site.api.filters import CreatedWindow, NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import Operation, operation, operation_of
 from threada_site.api.pagination import paginate
@@ -93,8 +93,11 @@ class TenantViewSet(ViewSetMixin, TenantView):
 
 
 def listing(operation_id: str, summary: str, item: Representation, **declared: Any) -> Decorator:
-    """Declare the operation of an action that answers with a page of `item`. Lists refuse unknown parameters."""
-    declared.setdefault("filters", NoFilters)
+    """Declare the operation of an action that answers with a page of `item`, by default with a time range.
+
+    Lists refuse unknown parameters.
+    """
+    declared.setdefault("filters", CreatedWindow)
     return operation(operation_id, summary, answers={200: page_of(item)}, is_paged=True, **declared)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework.response import Response
 
 from threada_site.api.conditional_requests.tags import check_if_match, etag
-from threada_site.api.filters import NoFilters
+from threada_site.api.filters import CreatedWindow
 from threada_site.api.operations import operation
 from threada_site.api.resources.resource import page_of
 from threada_site.api.viewsets import TenantViewSet, creation
@@ -34,7 +34,7 @@ class CommentViewSet(TenantViewSet):
         "List the comments on a work item",
         scope=Scope.WORKITEMS_READ,
         answers={200: page_of(COMMENT)},
-        filters=NoFilters,
+        filters=CreatedWindow,
     )
     def list(self, request: Any, work_item_id: str) -> Response:
         """Return the comments that the caller may read, newest first. Takes `limit` and `cursor`."""

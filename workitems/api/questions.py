@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework.response import Response
 
-from threada_site.api.filters import NoFilters
+from threada_site.api.filters import CreatedWindow
 from threada_site.api.operations import operation
 from threada_site.api.resources.resource import page_of
 from threada_site.api.viewsets import TenantViewSet, creation, verb
@@ -31,7 +31,7 @@ class QuestionViewSet(TenantViewSet):
         "List the questions about a work item",
         scope=Scope.WORKITEMS_READ,
         answers={200: page_of(QUESTION)},
-        filters=NoFilters,
+        filters=CreatedWindow,
     )
     def list(self, request: Any, work_item_id: str) -> Response:
         """Return the questions to the requester, newest first, with their answers. Takes `limit` and `cursor`."""

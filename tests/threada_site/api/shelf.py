@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from typing import Any, ClassVar
 
+import django_filters
 from django.urls import include, path
 from rest_framework.response import Response
 
 from policies.models import Channel, Workflow
 from threada_site.api.conditional_requests.tags import check_if_match, etag
-from threada_site.api.filters import CreatedWindow, PublicIdFilter, SlugFilter, apply_filters
+from threada_site.api.filters import AnyOf, CreatedWindow, PublicIdFilter, SlugFilter, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
@@ -36,6 +37,7 @@ gate = Gate()
 class ChannelFilters(CreatedWindow):
     slug = SlugFilter(field_name="slug")
     item_id = PublicIdFilter(field_name="id", prefix=ids.WORK_ITEM)
+    status = AnyOf(django_filters.ChoiceFilter(choices=[(word, word) for word in ("pending", "approved")]))
 
 
 class Channels(TenantView):

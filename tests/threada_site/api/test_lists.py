@@ -169,11 +169,40 @@ class TestFilters:
         assert document["errors"] == [
             {
                 "pointer": "?slugs",
-                "detail": "is not a parameter of this list; did you mean slug?",
+                "detail": "is not a parameter of this list. Did you mean slug?",
                 "code": "unknown_parameter",
             },
-            {"pointer": "?zzz", "detail": "is not a parameter of this list", "code": "unknown_parameter"},
+            {
+                "pointer": "?zzz",
+                "detail": "is not a parameter of this list. "
+                "Use one of created_after, created_before, slug, item_id, status, cursor, limit.",
+                "code": "unknown_parameter",
+            },
         ]
+
+    def test_all_errors_of_a_request_are_reported_at_once(self, client: Api) -> None:
+        query = {
+            "slugs": "a",
+            "slug": ["a", "b"],
+            "item_id": "x",
+            "created_after": "yesterday",
+            "created_before": "a\x00",
+            "status": ["pendign", "zzz", "approved"],
+            "limit": "0",
+        }
+        document = assert_problem(client.get("/channels", query), 422, "invalid_request")
+        words = "pending, approved"
+        assert {(error["pointer"], error["detail"]) for error in document["errors"]} == {
+            ("?slugs", "is not a parameter of this list. Did you mean slug?"),
+            ("?slug", "is given more than once"),
+            ("?item_id", "must be an id of the form wi_…"),
+            ("?created_after", "must be an RFC 3339 instant with offset, such as 2026-01-31T09:30:00Z"),
+            ("?created_before", "contains U+0000"),
+            ("?status", f"'pendign' is not one of {words}. Did you mean pending?"),
+            ("?status", f"'zzz' is not one of {words}."),
+            ("?limit", "must be a whole number from 1 to 200"),
+        }
+        assert len(document["errors"]) == 8
 
     def test_repeated_parameter_is_refused(self, client: Api) -> None:
         document = assert_problem(client.get("/channels", {"slug": ["a", "b"]}), 422, "invalid_request")

@@ -98,6 +98,7 @@ def test_list_operation_is_documented(shelf: dict[str, Any]) -> None:
         "created_before",
         "slug",
         "item_id",
+        "status",
         "cursor",
         "limit",
         "ThreadaTenant",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from policies.configuration.channels import upsert_channel
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 
 
@@ -41,7 +44,7 @@ def test_filters_of_work_items(office: Office) -> None:
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, parameter)
 
 
-def test_filters_of_steps_and_executions(office: Office) -> None:
+def test_filters_of_steps_and_executions(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     item, _, _ = office.awaiting()
     review = office.decided(confidence=0.1)
     api = office.api("fay")
@@ -57,6 +60,21 @@ def test_filters_of_steps_and_executions(office: Office) -> None:
     assert steps(status="approved") == []
     assert len(steps(mine="true")) == 2
     assert steps(workflow_id="travel") == []
+    with unit_of_work(office.tenant.id):
+        upsert_channel("mail", ctx=office.system)
+    mailed = office.decided(channel="mail", confidence=0.1)
+    assert steps(channel_id="web") == [review.public_id, item.public_id]
+    monkeypatch.setattr("workitems.api.filters._FEW", 1)
+    assert steps(channel_id=["web", "fax"]) == [review.public_id, item.public_id]
+    assert steps(channel_id="web", kind="review") == [review.public_id]
+    assert steps(channel_id="fax") == []
+    (step,) = api.get("/decision-steps", {"work_item_id": mailed}).json()["data"]
+    version = step["policy_version_ids"]
+    assert len(version) == 1
+    assert steps(policy_version_id=version) == [mailed.public_id, review.public_id, item.public_id]
+    assert steps(policy_version_id=ids.public_id(ids.POLICY_VERSION, ids.new_uuid())) == []
+    assert steps(created_after=step["opened_at"])[-1] == mailed.public_id
+    assert steps(created_before=step["opened_at"]) == [review.public_id, item.public_id]
     assert executions(integration_id="bank", status="awaiting_approval", workflow_id="payments", channel_id="web") == 1
     assert executions(integration_id="desk") == executions(status="failed") == executions(channel_id="x") == 0
     assert executions(work_item_id=item) == 1

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
+from threada_site.api.filters import CreatedWindow
 from threada_site.api.operations import operation
 from threada_site.api.resources.field_types import (
     COUNT,
@@ -77,7 +78,7 @@ ATTEST: Final = shape(
 )
 
 
-class EntryFilters(django_filters.FilterSet):
+class EntryFilters(CreatedWindow):
     """Filters of entries. `decision=open`: those without a decision."""
 
     decision = django_filters.ChoiceFilter(
@@ -103,12 +104,11 @@ class AccessReviewViewSet(TenantViewSet):
         "List access reviews",
         ACCESS_REVIEW,
         scope=Scope.TELEMETRY_READ,
-        filters=None,
         reasons=("permission_denied",),
     )
     def list(self, request: Any) -> Response:
         """List all reviews, for stewards and auditors as on the pages of the console."""
-        return self.page(self.get_queryset())
+        return self.page()
 
     @operation(
         "readAccessReview",

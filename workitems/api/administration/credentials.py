@@ -9,7 +9,7 @@ import django_filters
 from django.db.models import QuerySet
 from rest_framework.response import Response
 
-from threada_site.api.filters import SlugFilter
+from threada_site.api.filters import CreatedWindow, SlugFilter
 from threada_site.api.operations import operation
 from threada_site.api.resources.field_types import (
     BOOLEAN,
@@ -83,7 +83,7 @@ ISSUE_CREDENTIAL: Final = shape(
 )
 
 
-class CredentialFilters(django_filters.FilterSet):
+class CredentialFilters(CreatedWindow):
     """Filters of credentials: the principal, and whether they were revoked."""
 
     principal = SlugFilter(field_name="user__username")

@@ -88,7 +88,7 @@ RETENTION_RUN: Final = Resource(
 )
 
 
-class LegalHoldFilters(django_filters.FilterSet):
+class LegalHoldFilters(CreatedWindow):
     """Filters of legal holds. `in_force=true`: those that have not been lifted."""
 
     workflow_id = SlugFilter(field_name="workflow")

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group
 from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from rest_framework.response import Response
 
-from threada_site.api.filters import AnyOf, SlugFilter
+from threada_site.api.filters import AnyOf, CreatedWindow, SlugFilter
 from threada_site.api.operations import operation
 from threada_site.api.resources.field_types import (
     INSTANT,
@@ -107,7 +107,7 @@ SET_OWNER: Final = shape(
 INVITE: Final = shape({"email": _EMAIL}, example={"email": "ann@example.org"})
 
 
-class PrincipalFilters(django_filters.FilterSet):
+class PrincipalFilters(CreatedWindow):
     """Filters of principals: kind, role, owner."""
 
     kind = AnyOf(

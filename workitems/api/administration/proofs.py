@@ -51,12 +51,11 @@ class ProofViewSet(TenantViewSet):
         "List proofs",
         PROOF,
         scope=Scope.TELEMETRY_READ,
-        filters=None,
         reasons=("permission_denied",),
     )
     def list(self, request: Any) -> Response:
         """List the last ten, for stewards and auditors as on the pages of the console."""
-        return self.page(self.get_queryset().defer("document"))
+        return self.page(self.filter_queryset(self.get_queryset().defer("document")))
 
     @creation(
         "requestProof",
