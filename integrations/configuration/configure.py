@@ -192,6 +192,8 @@ def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec"
         _check_reachable(document.auth.token_url, f"{pointer}/auth/token_url")
     for reference in document.sent_references:
         check_references([reference], sent_to=document.address_of(reference), pointer=pointer, ctx=ctx)
+    if document.auth is not None and document.auth.token_url:  # a token is sent where its client's secret may be sent
+        check_references([document.auth.secret], sent_to=document.sent_to, pointer=pointer, ctx=ctx)
     check_verifying(document.callback_secrets, pointer=f"{pointer}/callback_secrets", ctx=ctx)
     return document
 

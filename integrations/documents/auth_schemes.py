@@ -39,7 +39,26 @@ OWN_HEADERS: Final = FRAMING_HEADERS | {
     "webhook-timestamp",
 }
 """Headers that the connector or the transport sets, or that no action may set."""
-_NOT_CREDENTIALS: Final = (OWN_HEADERS - {"authorization"}) | {"accept", "content-type"}
+_NOT_CREDENTIALS: Final = (OWN_HEADERS - {"authorization"}) | {
+    "accept",
+    "content-encoding",
+    "content-type",
+    "forwarded",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "prefer",
+    "range",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-method",
+    "x-original-url",
+    "x-rewrite-url",
+}
+"""Headers that say what a request does: their values are in the envelope that people approve, so no secret is one."""
 _FIELDS: Final = {
     "bearer": ("secret",),
     "basic": ("username", "secret"),
@@ -107,7 +126,8 @@ AUTH: Final = closed_object(
         ),
         "client_secret": {
             **SECRET,
-            "description": "Reference to the secret of the client, which is sent to token_url only.",
+            "description": "Reference to the secret of the client, which is sent to token_url only. Its origins list "
+            "that address and the one of the calls.",
             "examples": [{"stored": "bank_client"}],
         },
         "client_auth": {
@@ -194,4 +214,4 @@ def _read_client(auth: Fields) -> Authentication | None:
 
 def may_authenticate(name: str) -> bool:
     """Return True if the value of the header `name` can be a secret of the scheme `header`."""
-    return name.lower() not in _NOT_CREDENTIALS and not name.lower().startswith("mcp-")
+    return name.lower() not in _NOT_CREDENTIALS and not name.lower().startswith(("mcp-", "x-forwarded-"))

@@ -11,14 +11,17 @@ import ssl
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import orjson
+import structlog
+from django.db import DatabaseError
+from psycopg_pool import PoolTimeout
 
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.models import AccessToken
-from integrations.secrets.access import SecretAccess, require_confidential
+from integrations.secrets.access import SecretAccess
 from integrations.secrets.client_credentials import IssuedToken, request_token
 from integrations.secrets.references import Secret, parse_reference
 from integrations.secrets.vault import fingerprint_of
@@ -27,6 +30,8 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.keyring import Undecryptable
 from threada_site.personal_data.instance_keyring import keyring
+
+log = structlog.get_logger("threada.integrations")
 
 LONGEST_REQUEST_S: Final = 15.0
 REFRESHED_AFTER: Final = 0.8
@@ -46,7 +51,7 @@ class AccessTokens:
     def __init__(self, access: SecretAccess, release: Callable[[], None] = lambda: None) -> None:
         self._access = access
         self._release = release
-        self._is_used = False
+        self._used_at: datetime | None = None
 
     def token(
         self,
@@ -61,12 +66,14 @@ class AccessTokens:
     ) -> Secret:
         """Return a token for a call to `sent_to`, the stored one or a new one, within `timeout_s`.
 
-        The client's secret is read at each call, so that a removed or changed secret ends its tokens. Raises
+        The client's secret is read at each call, so that a removed or changed secret ends its tokens. Its origins have
+        to list the token endpoint and `sent_to`: who does not know it gets no token either. Raises
         `TransportFailure`, as access to the secret and `request_token`.
         """
         ends_at = time.monotonic() + min(timeout_s, LONGEST_REQUEST_S)
-        require_confidential(sent_to)
-        client_secret = self._access(parse_reference(auth["client_secret"]), auth["token_url"])
+        reference = parse_reference(auth["client_secret"])
+        self._access(reference, sent_to)  # a token is sent where its client's secret may be sent
+        client_secret = self._access(reference, auth["token_url"])
         about = orjson.dumps([dict(auth), client_secret.reveal()], option=orjson.OPT_SORT_KEYS).decode()
         fingerprint = fingerprint_of("access_token", about, tenant_id=self._access.tenant_id)
         while (found := self._found(fingerprint)) is None:
@@ -75,7 +82,7 @@ class AccessTokens:
                 raise TransportFailure(FailureClass.TIMEOUT, "Another worker waits for the token endpoint.")
             time.sleep(_PAUSE_S)
         self._release()
-        self._is_used = True
+        self._used_at = clock.now()
         stored, claim = found
         if stored is not None and claim is None:
             return stored
@@ -96,16 +103,21 @@ class AccessTokens:
             raise
         else:
             self._store(claim, fingerprint, issued=issued)
+            self._used_at = clock.now()
             return issued.value
         finally:
             self._release()
 
     def forget(self) -> None:
-        """End the stored token, if one was used here: the receiver refused it."""
-        if self._is_used:
+        """End the stored token, if it was used here: the receiver refused it."""
+        if self._used_at is None:
+            return
+        try:
             with unit_of_work(self._access.tenant_id):
-                self._rows().update(expires_at=clock.now())
-            self._release()
+                self._rows().filter(requested_at__lte=self._used_at).update(expires_at=clock.now())
+        except (DatabaseError, PoolTimeout) as error:  # what the receiver said is known, whatever happens here
+            log.warning("access_token_kept", exc_info=error)
+        self._release()
 
     @property
     def _version_id(self) -> uuid.UUID:

@@ -214,7 +214,8 @@ def _depend_on_new_id(person: User, *, client: Client) -> None:
     """
     links = IdentityLink.objects.select_for_update().filter(tenant_id=client.ctx.tenant_id, user=person).order_by("id")
     found = [link.id for link in links]
-    if not (found or person.has_usable_password() or Factor.PASSKEY in enrolled_kinds(person.id)):
+    could_sign_in = person.has_usable_password() or Factor.PASSKEY in enrolled_kinds(person.id)
+    if not (found or could_sign_in or person.last_login is not None):  # a departure ended what there was
         record_dependence(person, DependenceReason.CREATED, ctx=client.ctx)
         return
     record_dependence(person, DependenceReason.LINKED, ctx=client.ctx)

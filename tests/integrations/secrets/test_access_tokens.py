@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from unittest.mock import ANY
 from urllib.parse import parse_qs
 
 import pytest
@@ -53,8 +55,8 @@ class World:
         action = {"method": "POST", "path": "/pay", "body": {"amount": 5}}
         return {"connector": "http", "base_url": f"{self.receiver.url}/api", "auth": auth, "actions": {"pay": action}}
 
-    def store(self, value: str = CLIENT_SECRET, origin: str = "/token") -> None:
-        body = {"secret_id": "bank_client", "value": value, "origins": [self.receiver.url + origin]}
+    def store(self, value: str = CLIENT_SECRET, origins: Sequence[str] = ("/token", "/api")) -> None:
+        body = {"secret_id": "bank_client", "value": value, "origins": [self.receiver.url + path for path in origins]}
         assert self.api.post("/secrets", body).status_code in (200, 201)
 
     def put(self, **changes: Any) -> Any:
@@ -216,7 +218,7 @@ def test_a_changed_or_removed_secret_ends_its_token(world: World) -> None:
     world.store("canary-other")
     assert world.call().succeeded
     assert len(world.requests()) == 2
-    world.store("canary-other", origin="/elsewhere")
+    world.store("canary-other", ["/elsewhere"])
     outcome = world.call()
     assert (outcome.failure, outcome.ambiguous) == (FailureClass.SECRET_ORIGIN_REFUSED, False)
     assert (len(world.requests()), len(world.sent())) == (2, 2)
@@ -268,8 +270,26 @@ def test_workers_that_need_a_token_at_once_make_one_request(receiver: Receiver, 
     assert (len(world.requests()), len(world.sent())) == (1, 6)
 
 
+def test_a_token_is_sent_only_where_the_secret_of_its_client_may_be_sent(world: World) -> None:
+    """A steward who does not know the secret gets no token by an integration with an address of his own."""
+    spec = {**world.spec(), "base_url": f"{world.receiver.url}/mine"}
+    refused = world.api.post("/integrations", {"integration_id": "mine", "spec": spec})
+    assert refused.json()["reason_code"] == "secret_origin_refused"
+    tools = {**spec, "connector": "mcp", "actions": {"call_tool": {}}}
+    assert world.api.post("/integrations", {"integration_id": "mine", "spec": tools}).json() == {
+        **refused.json(),
+        "correlation_id": ANY,
+    }
+    assert world.call().succeeded
+    world.store("canary-other", ["/token"])
+    before = len(world.requests()), len(world.sent())
+    outcome = world.call()
+    assert (outcome.failure, outcome.ambiguous) == (FailureClass.SECRET_ORIGIN_REFUSED, False)
+    assert (len(world.requests()), len(world.sent())) == before
+
+
 def test_the_token_endpoint_is_an_origin_of_its_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    refused = world.put(token_url=f"{world.receiver.url}/api/token").json()
+    refused = world.put(token_url=f"{world.receiver.url}/other/token").json()
     assert refused["reason_code"] == "secret_origin_refused"
     blocked = world.put(token_url="https://10.0.0.1/token").json()
     assert [error["pointer"] for error in blocked["errors"]] == ["/spec/auth/token_url"]

@@ -22,7 +22,11 @@ def words(kind: str, text: str) -> list[str]:
         ("Policy", "kind: Policy\nid: x\nspec:\n  ", ["rules", "tests", "default"]),
         ("Policy", "spec:\n  rules:\n    - id: a\n      effect: req", ["deny", "require_approval", "review", "allow"]),
         ("Policy", "spec:\n  tests:\n  - {expect: {effect: r", ["deny", "require_approval", "review", "allow"]),
-        ("Integration", "kind: Integration\nspec:\n  connector: http\n  auth: {scheme: ", ["bearer", "basic"]),
+        (
+            "Integration",
+            "kind: Integration\nspec:\n  connector: http\n  auth: {scheme: ",
+            ["bearer", "basic", "header", "mtls", "oauth2"],
+        ),
         ("Policy", '{"kind": "Policy", "spec": {"', ["rules", "tests", "default"]),
         ("Policy", '{"kind": "', ["Policy"]),
     ],

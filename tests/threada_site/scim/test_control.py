@@ -217,6 +217,20 @@ def test_an_external_id_that_changes_during_the_sign_in_leaves_no_session(
     assert browser.get("/console/").status_code == 302
 
 
+def test_another_external_id_after_a_deactivation_signs_nobody_in(acme: Tenant, provider: OidcProvider) -> None:
+    """The end of the membership ended the password of the person, who has signed in before."""
+    scim, _ = by_operator(acme)
+    put(acme, provider)
+    added = scim.add("ann", externalId="x1")["id"]
+    ann = account(added)
+    User.objects.filter(id=ann.id).update(last_login=clock.now())
+    scim.set_active(added, active=False)
+    ann.refresh_from_db()
+    give(scim, ann, "x2")
+    scim.set_active(added, active=True)
+    assert reason_of(sign_in_at(provider, oid="x2")[1]) == "identity_link_suspended"
+
+
 def test_another_claim_links_nobody_by_external_id_before_links_are_confirmed(
     acme: Tenant, provider: OidcProvider
 ) -> None:

@@ -280,10 +280,10 @@ def test_a_link_that_ends_during_the_sign_in_leaves_no_session(
     ann, _ = steward(acme, "ann")
     opened = answers.open_session
 
-    def open_after_the_end(*given: Any) -> None:
+    def open_after_the_end(*given: Any, **named: Any) -> None:
         with unit_of_work(acme.id):
             end(link_of_person(acme), ctx=stepped_up(acting(acme, ann)))
-        opened(*given)
+        opened(*given, **named)
 
     monkeypatch.setattr(answers, "open_session", open_after_the_end)
     browser, answer = sign_in_at(provider)

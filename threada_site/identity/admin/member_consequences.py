@@ -12,6 +12,7 @@ from threada_site.admin.actions import Call
 from threada_site.admin.confirmation import Confirmation, Effects
 from threada_site.admin.words import word
 from threada_site.identity.departure.access import ways_to_act
+from threada_site.identity.departure.restore import links_of
 from threada_site.kernel import clock
 
 _MOST_NAMED: Final = 100
@@ -52,7 +53,19 @@ def _withdrawing(admin: Any, call: Call) -> Effects:
     return Effects([_("The link of the invitation of %(name)s is not valid any more.") % {"name": person.username}])
 
 
+def _restoring_links(admin: Any, call: Call) -> Effects:
+    person = admin.find(call.key, ctx=call.ctx).user
+    named = ", ".join(str(link.provider) for link in links_of(person, ctx=call.ctx).exclude(ended_at=None))
+    return Effects(
+        [
+            _("%(name)s can sign in at %(providers)s again.") % {"name": person.username, "providers": named},
+            _("The account depends on you until somebody independent confirms it."),
+        ]
+    )
+
+
 REMOVE: Final = Confirmation(gettext_lazy("Remove from the tenant"), _removing)
 END_ACCESS: Final = Confirmation(gettext_lazy("End access"), _ending_access)
+RESTORE_LINKS: Final = Confirmation(gettext_lazy("Restore links"), _restoring_links)
 END_SESSIONS: Final = Confirmation(gettext_lazy("End sessions"), _ending_sessions)
 WITHDRAW_INVITATION: Final = Confirmation(gettext_lazy("Withdraw invitation"), _withdrawing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.utils.html import format_html, format_html_join
@@ -22,11 +23,11 @@ from threada_site.tenancy.models import IdentityLink, Membership, User
 type Line = tuple[str, SafeString | str]
 
 
-def life_of(row: Membership, *, ctx: ActingContext) -> list[Line]:
-    """Return lines with labels about the person of a membership. For stewards and the person."""
+def life_of(row: Membership, links: Iterable[IdentityLink], *, ctx: ActingContext) -> list[Line]:
+    """Return lines with labels about the person of a membership, who has `links`. For stewards and the person."""
     return [
         (_("Joined"), _joined(row, ctx=ctx)),
-        (_("Signs in by"), _methods(row.user, ctx=ctx) if row.accepted_at is not None else _("nothing yet")),
+        (_("Signs in by"), _methods(row.user, links) if row.accepted_at is not None else _("nothing yet")),
         (_("Last sign-in"), html.when(_last_sign_in(row.user, ctx=ctx)) or _("never in this tenant")),
     ]
 
@@ -67,12 +68,12 @@ def _joined(row: Membership, *, ctx: ActingContext) -> SafeString:
     return format_html_join(", ", "{}", ((one,) for one in said))
 
 
-def _methods(person: User, *, ctx: ActingContext) -> str:
+def _methods(person: User, links: Iterable[IdentityLink]) -> str:
     """Return the ways in which the person can sign in here."""
-    links = IdentityLink.objects.select_related("provider").filter(tenant_id=ctx.tenant_id, user=person, ended_at=None)
     named = [
         f"{link.provider} ({word('suspended')})" if link.suspended_at else str(link.provider)
-        for link in links.order_by("id")
+        for link in links
+        if link.ended_at is None
     ]
     return ", ".join([*([word("password")] if person.has_usable_password() else []), *named]) or _("nothing yet")
 

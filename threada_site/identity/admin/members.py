@@ -24,7 +24,13 @@ from threada_site.identity import selectors
 from threada_site.identity.account_links import unused_link
 from threada_site.identity.admin.account_links import link_shown, purpose_to_show
 from threada_site.identity.admin.credentials import issuer_of
-from threada_site.identity.admin.member_consequences import END_ACCESS, END_SESSIONS, REMOVE, WITHDRAW_INVITATION
+from threada_site.identity.admin.member_consequences import (
+    END_ACCESS,
+    END_SESSIONS,
+    REMOVE,
+    RESTORE_LINKS,
+    WITHDRAW_INVITATION,
+)
 from threada_site.identity.admin.member_forms import (
     InviteAgainForm,
     MemberForm,
@@ -41,6 +47,7 @@ from threada_site.identity.admin.member_life import ends_in_words, life_of
 from threada_site.identity.admission import add_principal
 from threada_site.identity.console_sessions.ending import end_sessions_of
 from threada_site.identity.departure.access import NOT_ENDED, end_access
+from threada_site.identity.departure.restore import links_of, restore_identity_links
 from threada_site.identity.departure.tell import advice_after
 from threada_site.identity.dependence import confirm_account, last_confirmation, open_dependences, to_confirm
 from threada_site.identity.factors.reset import reset_factors
@@ -58,7 +65,7 @@ from threada_site.tenancy.account_link_models import LinkPurpose
 from threada_site.tenancy.authority_models import AccountDependence, DependenceReason
 from threada_site.tenancy.four_eyes import stewards
 from threada_site.tenancy.independence import are_independent, read_controllers
-from threada_site.tenancy.models import Membership, ProvisionedPerson, User
+from threada_site.tenancy.models import IdentityLink, Membership, ProvisionedPerson, User
 
 
 def _state_of(member: Membership) -> str:
@@ -118,6 +125,9 @@ class MembershipAdmin(TenantAdmin):
         is_own_or_steward = steward or row.user_id == ctx.principal_id
         permissions = selectors.permissions_of_principal(row.user_id, tenant_id=ctx.tenant_id)
         credentials = selectors.credentials_of_tenant(ctx.tenant_id).filter(user=row.user)
+        links: list[IdentityLink] = []
+        if is_own_or_steward and row.user.kind == PrincipalKind.HUMAN and row.accepted_at is not None:
+            links = list(links_of(row.user, ctx=ctx))
         return {
             "principal": row.user,
             "known_as": self.key_of(row),
@@ -135,8 +145,11 @@ class MembershipAdmin(TenantAdmin):
             and row.user.kind == PrincipalKind.HUMAN
             and row.accepted_at is not None
             and row.user_id != ctx.principal_id,
+            "ended_links": [str(link.provider) for link in links if link.ended_at]
+            if steward and row.accepted_at is not None and row.user_id != ctx.principal_id
+            else [],
             "may_remove": steward and row.user_id != ctx.principal_id,
-            "life": life_of(row, ctx=ctx) if is_own_or_steward and row.user.kind == PrincipalKind.HUMAN else [],
+            "life": life_of(row, links, ctx=ctx) if is_own_or_steward and row.user.kind == PrincipalKind.HUMAN else [],
             "ends": ends_in_words(row.user, ctx=ctx) if steward else [],
         }
 
@@ -304,6 +317,13 @@ class MembershipAdmin(TenantAdmin):
             ).format(number=number, username=principal.username)
         )
 
+    @action(Scope.WORKFLOW_MANAGE, step_up=ALWAYS, confirm=RESTORE_LINKS)
+    def restore_links(self, call: Call) -> Done:
+        """Let the ended links of the member sign in again."""
+        person = self.find(call.key, ctx=call.ctx).user
+        named = ", ".join(str(link.provider) for link in restore_identity_links(person, ctx=call.ctx))
+        return Done(gettext("{username} can sign in at {names} again.").format(username=person.username, names=named))
+
     @action(Scope.WORKFLOW_MANAGE, confirm=REMOVE)
     def remove(self, call: Call) -> Done:
         """Remove the membership with everything that it justified."""
@@ -320,7 +340,8 @@ def _account(row: Membership, *, ctx: ActingContext) -> dict[str, Any]:
     confirmer = User.objects.filter(id=ended.ended_by).first() if ended and ended.ended_by else None
     is_open = row.accepted_at is None and is_steward(ctx)
     involved = {row.user_id, *(one.depends_on_id for one in dependences)}
-    provisioned = ProvisionedPerson.objects.filter(tenant_id=ctx.tenant_id, user=row.user).first()
+    about = ProvisionedPerson.objects.filter(tenant_id=ctx.tenant_id, user=row.user)
+    provisioned = about.first() if dependences else None
     return {
         "external_id": provisioned.external_id if provisioned else "",
         "dependences": [(one.depends_on, _reason(one), one.created_at) for one in dependences],

@@ -127,8 +127,7 @@ def sign_in_identity(
         raise errors.PrincipalInactive("You are not a member of this tenant any more. Ask a tenant administrator.")
     if link.ended_at is not None:
         raise errors.PrincipalInactive(
-            "This account was ended. Sign in another way and link it again, or ask a tenant administrator for a link "
-            "that sets your password."
+            "This account was ended. Sign in another way and link it again, or ask a steward to restore it."
         )
     link.last_used_at = clock.now()
     link.save(update_fields=["last_used_at"])

@@ -52,6 +52,7 @@ def paths_of(source: str, variable: str, *, variables: tuple[str, ...]) -> froze
     return frozenset((*read, *tested))
 
 
+@lru_cache(maxsize=4096)
 def unguarded_reads(source: str, variable: str, *, variables: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
     """Return the paths that `source` reads from `variable` without testing for them. Raise `ExpressionError`.
 

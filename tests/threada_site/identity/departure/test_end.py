@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -18,14 +19,15 @@ from threada_site.identity.account_links import show_link
 from threada_site.identity.change_sets.propose import propose
 from threada_site.identity.departure.end import end_membership
 from threada_site.identity.departure.outcome import Departure, DepartureReason
-from threada_site.identity.departure.restore import restore_membership
+from threada_site.identity.departure.restore import restore_identity_links, restore_membership
+from threada_site.identity.dependence import open_dependences
 from threada_site.identity.factors.enrolled import factors_of
 from threada_site.identity.factors.recovery_codes import make_recovery_codes, recovery_codes_left
 from threada_site.identity.passwords import set_password
 from threada_site.identity.principals import add_member, ensure_principal
 from threada_site.identity.selectors import roles_of_member
-from threada_site.kernel import errors
-from threada_site.kernel.context import PrincipalKind
+from threada_site.kernel import clock, errors
+from threada_site.kernel.context import EntryPoint, PrincipalKind
 from threada_site.kernel.factors import Factor
 from threada_site.tenancy.account_link_models import AccountLink
 from threada_site.tenancy.change_sets import ProposedChange
@@ -215,6 +217,29 @@ def test_who_is_added_again_has_no_link_from_before(alice: User, tenant: Tenant)
     with unit_of_work(tenant.id):
         add_member(alice, ctx=acting_system(tenant))
         assert IdentityLink.objects.get().ended_at is not None
+
+
+def test_a_steward_restores_links_after_a_step_up_and_the_person_depends_on_the_steward(
+    alice: User, tenant: Tenant
+) -> None:
+    steward = make_principal(tenant, "sam", roles=["tenant_admin"])
+    link = link_at_provider(alice, tenant)
+    depart(alice, tenant)
+    ctx = acting(tenant, steward)
+    stepped_up = replace(ctx, reauthenticated_at=clock.now(), entry_point=EntryPoint.CONSOLE)
+    with unit_of_work(tenant.id):
+        with pytest.raises(errors.NotFound):
+            restore_identity_links(alice, ctx=stepped_up)
+        restore_membership(alice, source="scim", ctx=acting_system(tenant))
+        with pytest.raises(errors.StepUpRequired):
+            restore_identity_links(alice, ctx=ctx)
+        assert [row.id for row in restore_identity_links(alice, ctx=stepped_up)] == [link.id]
+        assert restore_identity_links(alice, ctx=stepped_up) == []
+        assert IdentityLink.objects.get().ended_at is None
+        assert [row.depends_on for row in open_dependences(alice.id, tenant_id=tenant.id)] == [steward]
+        with pytest.raises(errors.Conflict):
+            restore_identity_links(steward, ctx=stepped_up)
+    assert len(bodies(tenant, "identity.link_restored")) == 1
 
 
 def test_factors_stay_while_another_tenant_has_the_person(alice: User, tenant: Tenant) -> None:
